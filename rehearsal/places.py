@@ -1,0 +1,58 @@
+"""Where the rehearsal keeps things, all of it outside the checkout's tracked files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""The root of this checkout: the Pulumi project."""
+
+
+def _base(variable: str, default: str) -> Path:
+    """The folder of the XDG base directory specification for this user, with our name under it."""
+    return Path(os.environ.get(variable) or Path.home() / default) / "inference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Folders of one user. The cache outlives `make down`; the state does not."""
+
+    cache: Path
+    state: Path
+
+    @classmethod
+    def of_user(cls) -> Places:
+        """The folders that `XDG_CACHE_HOME` and `XDG_STATE_HOME` name, or their defaults under the home folder."""
+        return cls(cache=_base("XDG_CACHE_HOME", ".cache"), state=_base("XDG_STATE_HOME", ".local/state"))
+
+    @property
+    def bin(self) -> Path:
+        """Executables that the toolchain built."""
+        return self.cache / "bin"
+
+    @property
+    def debs(self) -> Path:
+        """Debian packages, unpacked here so that the host's own set of packages stays as it is."""
+        return self.cache / "debs"
+
+    @property
+    def images(self) -> Path:
+        """Archives of the container images that were built here."""
+        return self.cache / "images"
+
+    @property
+    def cluster(self) -> Path:
+        """Everything of the embedded cluster: keys, data, volumes, logs."""
+        return self.state / "cluster"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig of the embedded cluster."""
+        return self.cluster / "kubeconfig"
+
+    @property
+    def pulumi(self) -> Path:
+        """Pulumi's file backend for the stacks that are run from here."""
+        return self.state / "pulumi"

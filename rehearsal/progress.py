@@ -1,0 +1,58 @@
+"""Progress of long work: what is under way, for how long, and about how long it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+HEARTBEAT_S = 30.0
+"""Without a terminal (CI), a step says that it is alive this often."""
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def span(seconds: float) -> str:
+    """Seconds as people say them: `7 s`, `2 min 05 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
+    """Show `title` while the block runs, with the elapsed time and, where known, the estimate; then one closing line."""
+    started = time.monotonic()
+    estimate = f" (about {span(about_s)})" if about_s else ""
+
+    def text() -> str:
+        return f"{title}{estimate}: {span(time.monotonic() - started)}"
+
+    finished = threading.Event()
+    if console.is_terminal:
+        with console.status(text()) as status:
+            ticker = threading.Thread(target=_tick, args=(finished, 1.0, lambda: status.update(text())), daemon=True)
+            ticker.start()
+            try:
+                yield
+            finally:
+                finished.set()
+                ticker.join()
+    else:
+        ticker = threading.Thread(
+            target=_tick, args=(finished, HEARTBEAT_S, lambda: console.print(f"  ... {text()}")), daemon=True
+        )
+        ticker.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            ticker.join()
+    console.print(f"  [green]✓[/green] {title} [dim]{span(time.monotonic() - started)}[/dim]")
+
+
+def _tick(finished: threading.Event, every_s: float, show) -> None:  # type: ignore[no-untyped-def]
+    while not finished.wait(every_s):
+        show()

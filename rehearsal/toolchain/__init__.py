@@ -1,0 +1,163 @@
+"""The toolchain: everything that the rehearsal builds or unpacks, from one pinned list (`pins.toml`), once, into a cache."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from rehearsal.fault import Fault
+from rehearsal.places import Places
+from rehearsal.progress import step
+from rehearsal.toolchain import golang
+from rehearsal.toolchain.debian import DebianPackage, library_path, unpack
+from rehearsal.toolchain.golang import GoProgram
+
+PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
+KUBECTL_SKEW = 1
+"""kubectl works with API servers one minor version away: https://kubernetes.io/releases/version-skew-policy/."""
+
+
+class _Debian(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: int
+    packages: tuple[DebianPackage, ...]
+
+
+class Pins(BaseModel):
+    """The pinned list, parsed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    debian: _Debian
+    go: tuple[GoProgram, ...]
+
+    def program(self, name: str) -> GoProgram:
+        """The Go program of that name."""
+        return next(program for program in self.go if program.name == name)
+
+
+def pins() -> Pins:
+    """The pinned list as it stands beside this file."""
+    return Pins.model_validate(tomllib.loads((golang.FOLDER / "pins.toml").read_text()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The command-line tools that were settled on: installed ones of a sufficient version, else built ones."""
+
+    pulumi: Path
+    kubectl: Path
+
+    @property
+    def bin(self) -> str:
+        """What goes first on PATH for the two, without duplicates."""
+        return os.pathsep.join(dict.fromkeys([str(self.pulumi.parent), str(self.kubectl.parent)]))
+
+
+def ensure_cli(places: Places) -> Tools:
+    """`pulumi` and `kubectl`, installed or built; and what Pulumi's Python programs are started with."""
+    pinned = pins()
+    with _locked(places):
+        pulumi = _installed("pulumi", ["version"], pinned.program("pulumi").version, newer_majors=False)
+        kubectl = _installed_kubectl(pinned.program("kubectl").version)
+        if pulumi is None:
+            golang.build(pinned.program("pulumi"), places.bin)
+            pulumi = places.bin / "pulumi"
+        if kubectl is None:
+            golang.build(pinned.program("kubectl"), places.bin)
+            kubectl = places.bin / "kubectl"
+        if shutil.which("pulumi-language-python-exec") is None:
+            _language_exec(places)
+    return Tools(pulumi=pulumi, kubectl=kubectl)
+
+
+def ensure_cluster(places: Places) -> None:
+    """Everything that the embedded cluster is made of."""
+    pinned = pins()
+    with _locked(places):
+        unpack(pinned.debian.packages, places.debs, about_s=pinned.debian.seconds)
+        for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin"):
+            golang.build(pinned.program(name), places.bin)
+        _pause(places)
+
+
+@contextmanager
+def _locked(places: Places) -> Iterator[None]:
+    """One builder at a time; a second one (`make test` beside `make up`) waits and then finds everything built."""
+    places.bin.mkdir(parents=True, exist_ok=True)
+    with (places.cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step("another run is building the toolchain: waiting for it"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def version_of(text: str) -> tuple[int, int, int] | None:
+    """The first `major.minor.patch` in `text`."""
+    found = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def _installed(name: str, arguments: list[str], least: str, *, newer_majors: bool) -> Path | None:
+    """The executable on PATH, if there is one of version `least` or later (and, unless `newer_majors`, the same major)."""
+    path = shutil.which(name)
+    if path is None:
+        return None
+    done = subprocess.run([path, *arguments], text=True, capture_output=True)
+    have, need = version_of(done.stdout), version_of(least)
+    if done.returncode or have is None or need is None or have < need or (have[0] != need[0] and not newer_majors):
+        return None
+    return Path(path)
+
+
+def _installed_kubectl(server: str) -> Path | None:
+    path = shutil.which("kubectl")
+    if path is None:
+        return None
+    done = subprocess.run([path, "version", "--client"], text=True, capture_output=True)
+    have, need = version_of(done.stdout), version_of(server)
+    if done.returncode or have is None or need is None or have[0] != need[0] or abs(have[1] - need[1]) > KUBECTL_SKEW:
+        return None
+    return Path(path)
+
+
+def _language_exec(places: Places) -> None:
+    """The script that Pulumi's Python language host starts programs with; it ships in Pulumi's Go SDK."""
+    target = places.bin / "pulumi-language-python-exec"
+    if not target.exists():
+        script = golang.source("pulumi", PULUMI_SDK) / "python" / "cmd" / target.name
+        aside = target.with_suffix(".partial")
+        shutil.copyfile(script, aside)
+        aside.chmod(0o755)
+        aside.replace(target)
+
+
+def _pause(places: Places) -> None:
+    """Kubernetes' own pause program, which holds a pod's namespaces; static, for an image with nothing else in it."""
+    target = places.bin / "pause"
+    if target.exists():
+        return
+    if shutil.which("gcc") is None:
+        raise Fault("gcc: not on PATH; install it (Debian: apt-get install gcc libc6-dev), or use CLUSTER=existing make up")
+    code = golang.source("kubernetes", "k8s.io/kubernetes") / "build" / "pause" / "linux" / "pause.c"
+    aside = target.with_suffix(".partial")
+    done = subprocess.run(["gcc", "-static", "-Os", "-o", str(aside), str(code)], text=True, capture_output=True)
+    if done.returncode:
+        raise Fault(f"gcc: building pause failed: {done.stderr.strip().splitlines()[-1]}; install libc6-dev and run again")
+    aside.replace(target)
+
+
+__all__ = ["Pins", "Tools", "ensure_cli", "ensure_cluster", "library_path", "pins", "version_of"]

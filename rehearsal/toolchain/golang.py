@@ -1,0 +1,109 @@
+"""Go programs of the pinned list, built once into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rehearsal.fault import Fault
+from rehearsal.progress import step
+
+FOLDER = Path(__file__).parent
+LEAST_GO = (1, 26)
+"""The highest `go` line among the modules that are built (CoreDNS)."""
+
+
+class GoProgram(BaseModel):
+    """One entry of `pins.toml`: some main packages of one module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    folder: str
+    packages: tuple[str, ...]
+    stamps: tuple[str, ...] = ()
+    cgo: bool = False
+    linker: str | None = None
+    seconds: int
+
+    @property
+    def module(self) -> Path:
+        """The folder with this program's go.mod and go.sum."""
+        return FOLDER / self.folder
+
+    @property
+    def binaries(self) -> tuple[str, ...]:
+        """File names that the build makes; the package `.` is named after the program."""
+        return tuple(self.name if package == "." else package.rsplit("/", 1)[-1] for package in self.packages)
+
+
+def build(program: GoProgram, destination: Path) -> bool:
+    """Build `program` into `destination` unless what lies there was made from the same pins; True if it was built."""
+    stamp = destination / ".stamps" / program.name
+    fingerprint = _fingerprint(program)
+    made = all((destination / binary).exists() for binary in program.binaries)
+    if made and stamp.exists() and stamp.read_text() == fingerprint:
+        return False
+    require_go()
+    # Built aside and moved into place, so that an interrupted build leaves nothing that looks finished.
+    aside = destination / f".{program.name}.building"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    flags = ["-s", "-w", *(f"-X {value}" for value in program.stamps)]
+    if program.linker:
+        flags.append(f"-extldflags '{program.linker}'")
+    target = str(aside / program.name) if program.packages == (".",) else f"{aside}/"
+    command = ["go", "build", "-trimpath", "-ldflags", " ".join(flags), "-o", target, *program.packages]
+    with step(f"build {program.name} {program.version}", about_s=program.seconds):
+        run(command, program.module, CGO_ENABLED="1" if program.cgo else "0")
+    for binary in program.binaries:
+        (aside / binary).replace(destination / binary)
+    shutil.rmtree(aside)
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(fingerprint)
+    return True
+
+
+def source(folder: str, module: str) -> Path:
+    """Where the source of `module`, at the version that `folder`'s go.mod pins, lies in Go's module cache.
+
+    The download is checked against go.sum.
+    """
+    run(["go", "mod", "download", module], FOLDER / folder)
+    listed: dict[str, Any] = json.loads(run(["go", "list", "-m", "-json", module], FOLDER / folder))
+    return Path(listed["Dir"])
+
+
+def require_go() -> None:
+    """Raise Fault unless a Go of a sufficient version is on PATH."""
+    if shutil.which("go") is None:
+        raise Fault(f"go: not on PATH; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later, or use CLUSTER=existing make up")
+    version = run(["go", "env", "GOVERSION"], FOLDER).strip().removeprefix("go")
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_GO:
+        raise Fault(f"go: version {version} is too old; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later")
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """Run one Go command in `folder` and give its output; Fault with its last lines if it fails."""
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "GOFLAGS": "-buildvcs=false", **environment}, text=True, capture_output=True
+    )
+    if done.returncode:
+        tail = " | ".join(done.stderr.strip().splitlines()[-3:])
+        raise Fault(f"{' '.join(command[:3])} in {folder.name} failed: {tail}; running again continues")
+    return done.stdout
+
+
+def _fingerprint(program: GoProgram) -> str:
+    digest = hashlib.sha256(program.model_dump_json(exclude={"seconds"}).encode())
+    for file in sorted(program.module.iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
