@@ -163,6 +163,7 @@ def _hub(layout: Layout) -> Component:
             *("--host", str(layout.network.control), "--port", str(HUB_PORT)),
         ),
         environment={"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
+        watched=tuple(sorted((CHECKOUT / "rehearsal" / "hub").glob("*.py"))),
         ready=lambda: _answers(f"http://{layout.network.control}:{HUB_PORT}/healthz"),
     )
 

@@ -46,7 +46,7 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
     _write_changed(folder / "etc/kubelet.yaml", _kubelet(layout, node, cgroup_root))
     _write_changed(folder / "etc/kube-proxy.yaml", _kube_proxy(layout, node))
     if node.gpus:
-        plugins = folder / "var-lib/kubelet/device-plugins/rehearsal"
+        plugins = folder / "var-lib/kubelet/device-plugins"
         plugins.mkdir(parents=True, exist_ok=True)
         write_gpus(plugins, node.name, node.gpus.product, node.gpus.memory_gib, node.gpus.count)
     _mount_namespace(layout.folders, node, cgroups)

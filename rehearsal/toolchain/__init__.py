@@ -86,7 +86,12 @@ def ensure_cluster(places: Places) -> None:
     """Everything that the embedded cluster is made of."""
     pinned = pins()
     with _locked(places):
-        unpack(pinned.debian.packages, places.debs, about_s=pinned.debian.seconds)
+        unpack(
+            pinned.debian.packages,
+            places.debs,
+            title="etcd, containerd, runc, CNI plugins, nftables",
+            about_s=pinned.debian.seconds,
+        )
         for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin"):
             golang.build(pinned.program(name), places.bin)
         _pause(places)

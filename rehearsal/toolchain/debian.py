@@ -25,7 +25,7 @@ class DebianPackage(BaseModel):
     least: str
 
 
-def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, about_s: float) -> bool:
+def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, title: str, about_s: float) -> bool:
     """Fetch and unpack `packages` under `destination` unless the same list lies there already; True if it was done.
 
     `installed.json` beside the files records the version of each. apt checks every file against the signed index.
@@ -36,7 +36,7 @@ def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, about_s: f
         return False
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise Fault("apt-get: not on PATH; the embedded cluster needs Debian or Ubuntu; use CLUSTER=existing make up instead")
-    with step("unpack Debian packages (etcd, containerd, runc, CNI plugins, nftables)", about_s=about_s):
+    with step(f"unpack Debian packages: {title}", about_s=about_s):
         aside = destination.with_name(f".{destination.name}.unpacking")
         shutil.rmtree(aside, ignore_errors=True)
         (aside / "download").mkdir(parents=True)

@@ -1,0 +1,53 @@
+# What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help up down status preview env toolchain test test-fast lint format bench setup
+
+export STACK ?= local
+export CLUSTER ?= embedded
+# uv from the cache where none is installed; an installed one goes first.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/uv/bin
+PYTHON := .venv/bin/python
+
+setup:
+	@rehearsal/bootstrap
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: setup ## Toolchain, cluster, pulumi up, one streamed answer. CLUSTER=existing: your own cluster
+	@$(PYTHON) -m rehearsal up
+
+down: setup ## Remove everything that `make up` started
+	@$(PYTHON) -m rehearsal down
+
+status: setup ## What runs
+	@$(PYTHON) -m rehearsal status
+
+preview: setup ## Preview a stack's changes, changing nothing: make preview STACK=dev
+	@$(PYTHON) -m rehearsal preview
+
+env: setup ## What plain pulumi and kubectl need: eval "$$(make -s env)"
+	@$(PYTHON) -m rehearsal env
+
+toolchain: setup ## Build ahead all that `make up` builds once
+	@$(PYTHON) -m rehearsal toolchain
+
+test: setup lint ## Everything that CI runs, on an embedded cluster of its own
+	@$(PYTHON) -m rehearsal toolchain
+	@$(PYTHON) -m pytest
+
+test-fast: setup ## The tests that need no cluster
+	@$(PYTHON) -m pytest -m "not cluster"
+
+lint: setup ## Ruff and mypy, strict
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy
+
+format: setup ## Format the code and mend what can be mended
+	@$(PYTHON) -m ruff check --fix --quiet .
+	@$(PYTHON) -m ruff format --quiet .
+
+bench: setup ## Speed and size of the running stack, as ratios
+	@$(PYTHON) -m rehearsal bench

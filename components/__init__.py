@@ -1,0 +1,1 @@
+"""The pieces that the program wires together: settings, engine profiles and component resources."""

@@ -1,0 +1,150 @@
+"""The NVIDIA device plugin, which announces the GPUs of a node to its kubelet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import pod
+from components.cluster import namespace
+from components.gpu_node_pool import Placement
+from components.settings import DevicePlugin
+
+NAME: Final = "nvidia-device-plugin"
+SOCKETS: Final = "/var/lib/kubelet/device-plugins"
+LABELS: Final = pod.labels(NAME, NAME, "device-plugin")
+
+
+class NvidiaDevicePlugin(pulumi.ComponentResource):
+    """A DaemonSet on the nodes of every pool, in a namespace of its own, because it mounts a folder of the node."""
+
+    namespace: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        settings: DevicePlugin,
+        *,
+        image: str,
+        placements: Sequence[Placement],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Install the plugin on the nodes that the placements describe."""
+        super().__init__("inference:index:NvidiaDevicePlugin", name, None, opts)
+        home = namespace(settings.namespace, "privileged", pulumi.ResourceOptions(parent=self))
+        self.namespace = home.metadata.name
+        k8s.apps.v1.DaemonSet(
+            name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=self.namespace, labels=LABELS),
+            spec=k8s.apps.v1.DaemonSetSpecArgs(
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels={"app.kubernetes.io/instance": NAME}),
+                # GPUs stay announced on all nodes but one; running pods keep theirs in any case.
+                update_strategy=k8s.apps.v1.DaemonSetUpdateStrategyArgs(
+                    type="RollingUpdate",
+                    rolling_update=k8s.apps.v1.RollingUpdateDaemonSetArgs(max_unavailable=1),
+                ),
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=LABELS),
+                    spec=pod_spec(settings, image, placements),
+                ),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({"namespace": self.namespace})
+
+
+def pod_spec(settings: DevicePlugin, image: str, placements: Sequence[Placement]) -> k8s.core.v1.PodSpecArgs:
+    """The plugin's pod: as restricted as a root process with a folder of the node can be."""
+    return k8s.core.v1.PodSpecArgs(
+        automount_service_account_token=False,
+        enable_service_links=False,
+        priority_class_name="system-node-critical",
+        runtime_class_name=settings.runtime_class,
+        affinity=k8s.core.v1.AffinityArgs(node_affinity=_any_of(placements)),
+        tolerations=_tolerations(placements),
+        security_context=k8s.core.v1.PodSecurityContextArgs(
+            # The kubelet's sockets belong to root.
+            run_as_user=0,
+            run_as_group=0,
+            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        containers=[
+            k8s.core.v1.ContainerArgs(
+                name="plugin",
+                image=image,
+                image_pull_policy="IfNotPresent",
+                command=["nvidia-device-plugin"],
+                env=pod.environment(_environment(settings), settings.env),
+                resources=pod.resources(settings.resources),
+                security_context=_security(settings),
+                volume_mounts=[k8s.core.v1.VolumeMountArgs(name="device-plugins", mount_path=SOCKETS)],
+            )
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name="device-plugins",
+                host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=SOCKETS, type="Directory"),
+            )
+        ],
+    )
+
+
+def _environment(settings: DevicePlugin) -> dict[str, str]:
+    """The plugin's options: https://github.com/NVIDIA/k8s-device-plugin, as of 0.18."""
+    mig = {} if settings.mig_strategy == "none" else {"NVIDIA_MIG_MONITOR_DEVICES": "all"}
+    return {
+        "DEVICE_DISCOVERY_STRATEGY": "nvml",
+        "DEVICE_ID_STRATEGY": "uuid",
+        "DEVICE_LIST_STRATEGY": "envvar",
+        # A node of a GPU pool without a working driver is a fault to see, not one to sleep over.
+        "FAIL_ON_INIT_ERROR": "true",
+        "MIG_STRATEGY": settings.mig_strategy,
+        "PASS_DEVICE_SPECS": str(settings.pass_device_specs).lower(),
+        # Asks NVIDIA's runtime to put the driver's libraries, NVML among them, into this container.
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        **mig,
+    }
+
+
+def _security(settings: DevicePlugin) -> k8s.core.v1.SecurityContextArgs:
+    """What NVIDIA's chart grants, and only where a setting asks for it."""
+    if settings.pass_device_specs:
+        return k8s.core.v1.SecurityContextArgs(privileged=True, read_only_root_filesystem=True)
+    if settings.mig_strategy != "none":
+        return k8s.core.v1.SecurityContextArgs(
+            capabilities=k8s.core.v1.CapabilitiesArgs(add=["SYS_ADMIN"], drop=["ALL"]), read_only_root_filesystem=True
+        )
+    return pod.container_security()
+
+
+def _any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
+    """Nodes of any of the pools: the terms of a node selector are alternatives, the expressions of a term all hold."""
+    return k8s.core.v1.NodeAffinityArgs(
+        required_during_scheduling_ignored_during_execution=k8s.core.v1.NodeSelectorArgs(
+            node_selector_terms=[
+                k8s.core.v1.NodeSelectorTermArgs(
+                    match_expressions=[
+                        k8s.core.v1.NodeSelectorRequirementArgs(key=key, operator="In", values=[value])
+                        for key, value in sorted(each.node_selector.items())
+                    ]
+                )
+                for each in placements
+            ]
+        )
+    )
+
+
+def _tolerations(placements: Sequence[Placement]) -> list[k8s.core.v1.TolerationArgs]:
+    """The pools' taints, and NVIDIA's own with any value; the DaemonSet controller adds those of an unready node."""
+    gpu = k8s.core.v1.TolerationArgs(key="nvidia.com/gpu", operator="Exists")
+    critical = k8s.core.v1.TolerationArgs(key="CriticalAddonsOnly", operator="Exists")
+    others = {
+        (each.toleration.key, each.toleration.value, each.toleration.effect): each.toleration
+        for each in placements
+        if each.toleration.key != "nvidia.com/gpu"
+    }
+    return [gpu, critical, *others.values()]

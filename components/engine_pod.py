@@ -1,0 +1,128 @@
+"""A replica: the pod that the engine runs in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import pod
+from components.engines import vllm
+from components.gpu_node_pool import Placement
+from components.model_weights import MOUNT
+from components.settings import Model, Probe, default_shared_memory
+from components.timing import STARTUP_PERIOD, timing
+
+HOME: Final = "/home/inference"
+PORT_NAME: Final = "http"
+
+
+def selector(name: str, model: Model) -> dict[str, str]:
+    """Labels that the model's engine pods have and its seeding pods have not."""
+    return {"app.kubernetes.io/name": model.engine, "app.kubernetes.io/instance": name}
+
+
+def pod_spec(
+    name: str,
+    model: Model,
+    *,
+    placement: Placement,
+    service_account: pulumi.Input[str],
+    claim_name: pulumi.Input[str],
+    weights_path: str,
+) -> k8s.core.v1.PodSpecArgs:
+    """A replica: on the pool's nodes, rather not two on one, with nothing writable but its scratch folders."""
+    times, scratch = timing(model), _scratch(model)
+    return k8s.core.v1.PodSpecArgs(
+        service_account_name=service_account,
+        automount_service_account_token=False,
+        # A Service named vllm would set VLLM_PORT and others, which vLLM reads as its own settings.
+        enable_service_links=False,
+        node_selector=placement.node_selector,
+        tolerations=[placement.toleration],
+        runtime_class_name=placement.runtime_class,
+        affinity=k8s.core.v1.AffinityArgs(pod_anti_affinity=_apart(selector(name, model))),
+        security_context=pod.pod_security(),
+        termination_grace_period_seconds=times.grace,
+        containers=[
+            k8s.core.v1.ContainerArgs(
+                name="engine",
+                image=model.image or vllm.IMAGE,
+                image_pull_policy="IfNotPresent",
+                command=list(vllm.COMMAND),
+                args=vllm.arguments(name, model, weights_path),
+                env=pod.environment(vllm.environment(HOME), model.env),
+                ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=vllm.PORT, protocol="TCP")],
+                resources=pod.resources(model.resources, model.gpus),
+                security_context=pod.container_security(read_only_root=model.read_only_root),
+                startup_probe=_health(times.startup_failures, STARTUP_PERIOD, model.probes.readiness.timeout_seconds),
+                readiness_probe=_health(
+                    model.probes.readiness.failure_threshold,
+                    model.probes.readiness.period_seconds,
+                    model.probes.readiness.timeout_seconds,
+                ),
+                liveness_probe=_open_port(model.probes.liveness),
+                # New connections stop before the engine starts to refuse them.
+                lifecycle=k8s.core.v1.LifecycleArgs(
+                    pre_stop=k8s.core.v1.LifecycleHandlerArgs(
+                        sleep=k8s.core.v1.SleepActionArgs(seconds=model.pre_stop_seconds)
+                    )
+                ),
+                volume_mounts=[
+                    k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT, read_only=True),
+                    *(mount for _, mount in scratch),
+                ],
+            )
+        ],
+        volumes=[
+            k8s.core.v1.VolumeArgs(
+                name="weights",
+                persistent_volume_claim=k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim_name),
+            ),
+            *(volume for volume, _ in scratch),
+        ],
+    )
+
+
+def _scratch(model: Model) -> list[pod.Scratch]:
+    disk = model.resources.limits.ephemeral_storage
+    return [
+        pod.scratch("tmp", "/tmp", disk),  # noqa: S108 - the pod's own emptyDir
+        pod.scratch("home", HOME, disk),
+        pod.scratch("shm", "/dev/shm", model.shared_memory or default_shared_memory(model.gpus), memory=True),  # noqa: S108
+    ]
+
+
+def _health(failures: int, period: int, timeout: int) -> k8s.core.v1.ProbeArgs:
+    return k8s.core.v1.ProbeArgs(
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=vllm.HEALTH_PATH, port=PORT_NAME),
+        period_seconds=period,
+        timeout_seconds=timeout,
+        failure_threshold=failures,
+    )
+
+
+def _open_port(probe: Probe) -> k8s.core.v1.ProbeArgs:
+    """Whether the process is there; a busy model must not get its replica killed."""
+    return k8s.core.v1.ProbeArgs(
+        tcp_socket=k8s.core.v1.TCPSocketActionArgs(port=PORT_NAME),
+        period_seconds=probe.period_seconds,
+        timeout_seconds=probe.timeout_seconds,
+        failure_threshold=probe.failure_threshold,
+    )
+
+
+def _apart(selector: dict[str, str]) -> k8s.core.v1.PodAntiAffinityArgs:
+    """Prefer a node without another replica: a preference, so that a pool of one node still takes them all."""
+    return k8s.core.v1.PodAntiAffinityArgs(
+        preferred_during_scheduling_ignored_during_execution=[
+            k8s.core.v1.WeightedPodAffinityTermArgs(
+                weight=100,
+                pod_affinity_term=k8s.core.v1.PodAffinityTermArgs(
+                    topology_key="kubernetes.io/hostname",
+                    label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                ),
+            )
+        ]
+    )

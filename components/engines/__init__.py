@@ -1,0 +1,1 @@
+"""Engine profiles: pure descriptions of an inference engine, without resources."""

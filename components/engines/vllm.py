@@ -1,0 +1,83 @@
+"""vLLM: what its process needs and offers, as of version 0.33."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # settings look up RESERVED here, so that an import at run time would be a circle
+    from components.settings import Model
+
+IMAGE: Final = "docker.io/vllm/vllm-openai:v0.33.0"
+PORT: Final = 8000
+HEALTH_PATH: Final = "/health"
+COMMAND: Final = ("vllm", "serve")
+# From the weights being in memory to the first answer: torch.compile and CUDA graphs, measured at 16 to 65 s.
+START_SECONDS: Final = 65
+# After the last stream of a drain has ended, the process still takes some 7 s to leave.
+EXIT_SECONDS: Final = 15
+
+_FIXED: Final = "the Service and the probes rely on the program's own"
+_IN_CLEAR: Final = "it would show a secret in clear"
+# Flags that have no place among the user's arguments, each with the reason.
+RESERVED: Final = MappingProxyType(
+    {
+        "--host": _FIXED,
+        "--port": _FIXED,
+        "--uds": _FIXED,
+        "--root-path": _FIXED,
+        "--served-model-name": _FIXED,
+        "--config": "what it holds would not be checked",
+        "--model": "source sets it",
+        "--revision": "source sets it",
+        "--max-model-len": "contextLength sets it",
+        "--max-num-seqs": "concurrency sets it",
+        "--gpu-memory-utilization": "gpuMemoryUtilization sets it",
+        "--tensor-parallel-size": "gpus sets it",
+        "-tp": "gpus sets it",
+        "--shutdown-timeout": "drainSeconds sets it",
+        "--api-key": _IN_CLEAR,
+        "--hf-token": _IN_CLEAR,
+    }
+)
+
+
+def reserved(argument: str) -> str | None:
+    """The reserved flag that an argument is, as vLLM reads it: `_` for `-`, `=VALUE` after it, or abbreviated."""
+    given = argument.split("=", maxsplit=1)[0].replace("_", "-")
+    abbreviates = len(given) > len("--") and given.startswith("--")
+    return next((flag for flag in RESERVED if given == flag or (abbreviates and flag.startswith(given))), None)
+
+
+def arguments(name: str, model: Model, weights_path: str) -> list[str]:
+    """The arguments after `vllm serve`, ours first; `engineArgs` follow and never repeat one of `RESERVED`."""
+    return [
+        weights_path,
+        *("--host", "0.0.0.0"),  # noqa: S104 - the pod's own network namespace; the Service and the probes reach it there
+        *("--port", str(PORT)),
+        *("--served-model-name", name),
+        *("--max-model-len", str(model.context_length)),
+        *("--max-num-seqs", str(model.concurrency)),
+        *("--gpu-memory-utilization", f"{model.gpu_memory_utilization:g}"),
+        *("--tensor-parallel-size", str(model.gpus)),
+        # Without it SIGTERM ends every running stream at once with finish_reason "abort" (the default is 0).
+        *("--shutdown-timeout", str(model.drain_seconds)),
+        *model.engine_args,
+    ]
+
+
+def environment(home: str) -> dict[str, str]:
+    """Every place that vLLM writes to, moved below `home`, the one writable folder beside /tmp and /dev/shm."""
+    return {
+        "HOME": home,
+        "USER": "inference",  # getpass.getuser() fails for a uid without a passwd entry
+        "XDG_CACHE_HOME": f"{home}/.cache",
+        "XDG_CONFIG_HOME": f"{home}/.config",
+        "HF_HOME": f"{home}/.cache/huggingface",
+        "HF_HUB_OFFLINE": "1",  # the weights are on the volume; a serving pod has no business with the hub
+        "TORCHINDUCTOR_CACHE_DIR": f"{home}/.cache/torchinductor",
+        "TRITON_CACHE_DIR": f"{home}/.cache/triton",
+        "VLLM_CACHE_ROOT": f"{home}/.cache/vllm",
+        "VLLM_CONFIG_ROOT": f"{home}/.config/vllm",
+        "VLLM_NO_USAGE_STATS": "1",
+    }

@@ -1,0 +1,153 @@
+"""The weights of a model: a volume, and the Job that fills it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import pod
+from components.settings import Model, repository, revision
+from components.timing import seeding_deadline, seeding_timeout
+
+MOUNT: Final = "/weights"
+TOKEN_FIELD: Final = "token"  # noqa: S105 - the field's name, not a token
+
+
+class ModelWeights(pulumi.ComponentResource):
+    """A volume that many nodes can mount, and the Job that seeds it from the hub and verifies every checksum."""
+
+    claim_name: pulumi.Output[str]
+    path: str
+    digest: str
+    seeded: k8s.batch.v1.Job
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        *,
+        image: str,
+        namespace: pulumi.Input[str],
+        token: pulumi.Output[str] | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Create the claim `NAME-weights` and seed it; `seeded` completes when the weights are whole."""
+        super().__init__("inference:index:ModelWeights", name, None, opts)
+        self.path, self.digest = weights_path(model.source), weights_digest(model)
+        labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
+        claim = k8s.core.v1.PersistentVolumeClaim(
+            f"{name}-weights",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=f"{name}-weights", namespace=namespace, labels=labels),
+            spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
+                # Replicas on several nodes, and the new one of a rollout beside the old one, mount it at the same time.
+                access_modes=["ReadWriteMany"],
+                storage_class_name=model.weights.storage_class,
+                resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": model.weights.size}),
+            ),
+            # A replacement (another storage class) would delete the weights under the replicas that read them.
+            opts=pulumi.ResourceOptions(parent=self, protect=model.weights.protect),
+        )
+        self.claim_name = claim.metadata.name
+        job_name = f"{name}-seed-{self.digest}"
+        self.seeded = k8s.batch.v1.Job(
+            job_name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=job_name, namespace=namespace, labels=labels),
+            spec=job_spec(model, image, labels, self.claim_name, self._token_secret(name, namespace, labels, token)),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create=f"{seeding_timeout(model.weights)}s")
+            ),
+        )
+        self.register_outputs({"claimName": self.claim_name, "path": self.path})
+
+    def _token_secret(
+        self, name: str, namespace: pulumi.Input[str], labels: dict[str, str], token: pulumi.Output[str] | None
+    ) -> pulumi.Output[str] | None:
+        if token is None:
+            return None
+        secret = k8s.core.v1.Secret(
+            f"{name}-hub-token",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=f"{name}-hub-token", namespace=namespace, labels=labels),
+            string_data={TOKEN_FIELD: token},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return secret.metadata.name
+
+
+def weights_path(source: str) -> str:
+    """Folder of the weights in every pod: `/weights/OWNER--NAME/COMMIT`."""
+    return f"{MOUNT}/{repository(source).replace('/', '--')}/{revision(source)}"
+
+
+def weights_digest(model: Model) -> str:
+    """Eight hexadecimal digits of what is seeded: another source or selection is another Job."""
+    content = json.dumps([model.source, sorted(model.weights.include)])
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def seeder_command(model: Model) -> list[str]:
+    """The weight seeder's command line, in exec form so that it gets the signals itself."""
+    include = [part for pattern in model.weights.include for part in ("--include", pattern)]
+    workers = ["--max-workers", str(model.weights.max_workers)]
+    return ["weight-seeder", "--source", model.source, "--target", MOUNT, *include, *workers]
+
+
+def job_spec(
+    model: Model,
+    image: str,
+    labels: dict[str, str],
+    claim_name: pulumi.Input[str],
+    token_secret: pulumi.Input[str] | None,
+) -> k8s.batch.v1.JobSpecArgs:
+    """One pod at a time until one succeeds. No ttlSecondsAfterFinished: the Job that is gone would show as drift."""
+    endpoint = {} if model.weights.endpoint is None else {"HF_ENDPOINT": model.weights.endpoint}
+    environment = {
+        "HOME": "/tmp",  # noqa: S108 - the pod's own emptyDir
+        "HF_HOME": "/tmp/huggingface",  # noqa: S108
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "USER": "inference",
+    }
+    token = [] if token_secret is None else [_token_variable(token_secret)]
+    tmp, tmp_mount = pod.scratch("tmp", "/tmp", model.weights.resources.requests.ephemeral_storage)  # noqa: S108
+    return k8s.batch.v1.JobSpecArgs(
+        backoff_limit=3,
+        active_deadline_seconds=seeding_deadline(model.weights),
+        template=k8s.core.v1.PodTemplateSpecArgs(
+            metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+            spec=k8s.core.v1.PodSpecArgs(
+                restart_policy="Never",
+                automount_service_account_token=False,
+                enable_service_links=False,
+                security_context=pod.pod_security(),
+                containers=[
+                    k8s.core.v1.ContainerArgs(
+                        name="seed",
+                        image=image,
+                        image_pull_policy="IfNotPresent",
+                        command=seeder_command(model),
+                        env=[*pod.environment(environment, endpoint), *token],
+                        resources=pod.resources(model.weights.resources),
+                        security_context=pod.container_security(),
+                        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT), tmp_mount],
+                    )
+                ],
+                volumes=[
+                    k8s.core.v1.VolumeArgs(
+                        name="weights",
+                        persistent_volume_claim=k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(
+                            claim_name=claim_name
+                        ),
+                    ),
+                    tmp,
+                ],
+            ),
+        ),
+    )
+
+
+def _token_variable(secret: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
+    selector = k8s.core.v1.SecretKeySelectorArgs(name=secret, key=TOKEN_FIELD)
+    return k8s.core.v1.EnvVarArgs(name="HF_TOKEN", value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=selector))

@@ -1,0 +1,134 @@
+"""From Pulumi's configuration to checked settings: the only reader of `pulumi.Config`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
+from pydantic import ValidationError
+
+from components.settings.infrastructure import GpuPool
+from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key
+from components.settings.schema import TOKEN_KEY, settings_schema
+from components.settings.stack import Settings
+
+
+class SettingsError(Exception):
+    """The mistakes of a stack's settings, all of them."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+def load(config: pulumi.Config) -> Settings:
+    """The stack's settings.
+
+    Every mistake goes to Pulumi's error channel as a line of its own; the `pulumi.RunError` that follows ends the
+    program without a traceback and before any resource is registered.
+    """
+    try:
+        return parse(*_read(config))
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            pulumi.log.error(str(mistake))
+        count = "a mistake" if len(error.mistakes) == 1 else f"{len(error.mistakes)} mistakes"
+        message = f"the settings of stack {pulumi.get_stack()} have {count}; nothing was changed"
+        raise pulumi.RunError(message) from None
+
+
+def hub_token(config: pulumi.Config) -> pulumi.Output[str] | None:
+    """The hub's token as a secret output, or None where the stack has none."""
+    return config.get_secret(TOKEN_KEY)
+
+
+def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> Settings:
+    """Settings of raw configuration values by key, as Pulumi gives them: text, or JSON for maps and lists.
+
+    Raises `SettingsError` with every mistake found.
+    """
+    mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets)]
+    tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
+    try:
+        settings = Settings.model_validate(
+            {key: value for key, value in tree.items() if key not in secrets}, context={"pools": _gpus_by_pool(tree)}
+        )
+    except ValidationError as error:
+        schema = settings_schema()
+        known = [*schema["properties"], TOKEN_KEY]
+        found = error.errors(include_url=False)
+        mistakes += [
+            unknown_key(each["loc"], known)
+            if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
+            else from_pydantic(each, schema)
+            for each in found
+            if each["loc"][0] not in secrets
+        ]
+    if mistakes:
+        raise SettingsError(mistakes)
+    return settings
+
+
+def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:
+    """Every key of the project with its text, and which of them hold a secret.
+
+    `pulumi.Config` answers for known keys only; the names of all come from where it looks itself, so that a misspelt
+    section is noticed.
+    """
+    prefix = f"{config.name}:"
+    names = sorted({key for key in (*get_config_env(), *CONFIG.get()) if key.startswith(prefix)})
+    values = {key.removeprefix(prefix): config.get(key.removeprefix(prefix)) or "" for key in names}
+    return values, frozenset(key.removeprefix(prefix) for key in names if is_config_secret(key))
+
+
+def _decode(value: str) -> Any:
+    """Maps and lists arrive as JSON, scalars as they are written."""
+    if not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _gpus_by_pool(tree: Mapping[str, Any]) -> dict[str, int | None]:
+    """GPUs a node of each named pool, None for a pool with a mistake of its own: its name is still a name."""
+    pools = tree.get("gpuPools")
+    return {name: _gpus(pool) for name, pool in pools.items()} if isinstance(pools, dict) else {}
+
+
+def _gpus(pool: Any) -> int | None:
+    try:
+        return GpuPool.model_validate(pool).gpu.count
+    except ValidationError:
+        return None
+
+
+def _misplaced_secrets(values: Mapping[str, str], secrets: frozenset[str]) -> list[Mistake]:
+    return [
+        Mistake(
+            key=key_path([key]),
+            problem="holds a secret",
+            allowed=f"plain values; the one secret is {key_path([TOKEN_KEY])}",
+            fix="take the value under secure: out of the stack file",
+        )
+        for key in values
+        if key in secrets and key != TOKEN_KEY
+    ]
+
+
+def _plain_token(values: Mapping[str, str], secrets: frozenset[str]) -> list[Mistake]:
+    if TOKEN_KEY not in values or TOKEN_KEY in secrets:
+        return []
+    key = key_path([TOKEN_KEY])
+    return [
+        Mistake(
+            key=key,
+            problem="is stored in plain text",
+            allowed="a secret",
+            fix=f"revoke that token and set a new one with: pulumi config set --secret {key}",
+        )
+    ]

@@ -1,0 +1,141 @@
+"""Mistakes in the settings, one line each: key path, what is wrong, what is allowed, and what puts it right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import ErrorDetails
+
+from components.settings.schema import PROJECT, Json, allowed, node_at
+
+LONGEST_VALUE: Final = 80
+
+_PROBLEMS: Final = {
+    "missing": "is missing",
+    "too_short": "is empty",
+    "int_type": "{value} is not an integer",
+    "int_parsing": "{value} is not an integer",
+    "int_from_float": "{value} is not an integer",
+    "float_type": "{value} is not a number",
+    "float_parsing": "{value} is not a number",
+    "bool_type": "{value} is not true or false",
+    "bool_parsing": "{value} is not true or false",
+    "string_type": "{value} is not text",
+    "tuple_type": "{value} is not a list",
+    "dict_type": "{value} is not a map",
+    "mapping_type": "{value} is not a map",
+    "model_type": "{value} is not a map",
+    "literal_error": "{value} is not available",
+    "string_pattern_mismatch": "{value} is not valid",
+    "string_too_long": "{value} is longer than {max_length} characters",
+    "greater_than_equal": "{value} is less than {ge}",
+    "less_than_equal": "{value} is more than {le}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One mistake of the user, and its way out."""
+
+    key: str
+    problem: str
+    allowed: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}; allowed: {self.allowed}; {self.fix}"
+
+
+def key_path(path: Sequence[int | str]) -> str:
+    """A key path as `pulumi config set --path` reads it: `inference:models.chat.engineArgs[0]`."""
+    first, *rest = path
+    steps = "".join(
+        f"[{step}]"
+        if isinstance(step, int)
+        else f".{step}"
+        if step.replace("-", "").isalnum()
+        else f"[{json.dumps(step)}]"
+        for step in rest
+    )
+    return f"{PROJECT}:{first}{steps}"
+
+
+def from_pydantic(error: ErrorDetails, schema: Json) -> Mistake:
+    """The mistake that one of pydantic's errors stands for; `schema` is that of the settings."""
+    if error["loc"][-1] == "[key]":
+        return _bad_name(error["loc"][:-1])
+    if error["type"] == "extra_forbidden":
+        return unknown_key(error["loc"], list(node_at(schema, error["loc"][:-1])["properties"]))
+    key, node, context = key_path(error["loc"]), node_at(schema, error["loc"]), error.get("ctx", {})
+    example = context.get("example", _example(node))
+    return Mistake(
+        key=key,
+        problem=_problem(error, context),
+        allowed=context.get("allowed") or allowed(node),
+        fix=context.get("fix") or _set(key, example),
+    )
+
+
+def unknown_key(path: Sequence[int | str], known: Sequence[str]) -> Mistake:
+    """A key that nothing reads: most often a slip of the pen, so the nearest name comes with it."""
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    remove = f"pulumi config rm --path {_single(key_path(path))}"
+    return Mistake(
+        key=key_path(path),
+        problem="is not a setting" + (f"; did you mean {near[0]}?" if near else ""),
+        allowed=", ".join(known),
+        fix=f"rename it in the stack file, or remove it with: {remove}",
+    )
+
+
+def _bad_name(path: Sequence[int | str]) -> Mistake:
+    text = {"env": "an environment variable's name", "labels": "a label key", "annotations": "an annotation key"}
+    parent = str(path[-2])
+    return Mistake(
+        key=key_path(path),
+        problem=f"{_quote(path[-1])} is not a valid name",
+        allowed=text.get(parent, "lower-case letters, digits and hyphens, first a letter, at most 40 characters"),
+        fix="rename it in the stack file",
+    )
+
+
+def _problem(error: ErrorDetails, context: dict[str, Any]) -> str:
+    template = _PROBLEMS.get(error["type"])
+    if template is not None:
+        return template.format(value=_quote(error["input"]), **context)
+    if context.get("hide") or isinstance(error["input"], dict | list | None):
+        return error["msg"]
+    return f"{_quote(error['input'])} {error['msg']}"
+
+
+def _quote(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
+
+
+def _example(node: Json) -> object:
+    """A value that would do, if there is one that fits on a command line."""
+    candidates = (
+        node.get("default"),
+        *node.get("examples", ()),
+        node.get("const"),
+        *node.get("enum", ())[:1],
+        node.get("minimum"),
+    )
+    return next((value for value in candidates if value is not None and not isinstance(value, dict | list)), None)
+
+
+def _set(key: str, example: object) -> str:
+    if example is None:
+        return "write it in the stack file; the README's table of settings has its keys"
+    value = str(example).lower() if isinstance(example, bool) else str(example)
+    return f"set it with: pulumi config set --path {_single(key)} {shlex.quote(value)}"
+
+
+def _single(key: str) -> str:
+    return f"'{key}'"

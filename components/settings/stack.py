@@ -1,0 +1,26 @@
+"""All settings of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from components.settings.infrastructure import Cluster, DevicePlugin, GpuPool, Images
+from components.settings.model import Model
+from components.settings.section import SECTION
+from components.settings.types import Name, NamespaceName
+
+
+class Settings(BaseModel):
+    """All of a stack's settings, secrets apart."""
+
+    model_config = SECTION
+
+    cluster: Cluster = Field(description="The cluster.")
+    namespace: NamespaceName = Field(default="inference", description="Namespace of the models, made by this program.")
+    images: Images = Field(description="Images that are no model's own.")
+    device_plugin: DevicePlugin = Field(default=DevicePlugin(), description="The NVIDIA device plugin.")
+    gpu_pools: Annotated[Mapping[Name, GpuPool], Field(min_length=1)] = Field(description="GPU pools by name.")
+    models: Annotated[Mapping[Name, Model], Field(min_length=1)] = Field(description="Models by name.")

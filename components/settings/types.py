@@ -1,0 +1,184 @@
+"""Semantic types of the settings: what a text or number may be, said once for loader, editors and documentation.
+
+Each type carries its JSON Schema pattern and, as `patternErrorMessage`, what is allowed in words: editors show it, and
+so does the loader. Numbers that `pulumi config set --path` writes as text ("0.9") and texts that it writes as numbers
+(an environment variable `1`) are taken as what the setting wants.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+_SOURCE = re.compile(r"^hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[^@\s]+)$", re.ASCII)
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_IMAGE = re.compile(
+    r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?$",
+    re.ASCII,
+)
+
+
+def _text(pattern: str, allowed: str, example: str, max_length: int | None = None, **extra: Any) -> FieldInfo:
+    extra |= {"patternErrorMessage": allowed, "examples": [example]}
+    info: FieldInfo = Field(pattern=pattern, max_length=max_length, json_schema_extra=extra)
+    return info
+
+
+def _checked(pattern: str, allowed: str, example: str) -> FieldInfo:
+    """As `_text`, for a type whose own check says more about the mistake than that the pattern does not match."""
+    info: FieldInfo = Field(
+        json_schema_extra={"pattern": pattern, "patternErrorMessage": allowed, "examples": [example]}
+    )
+    return info
+
+
+def _number_not_bool(value: Any) -> Any:
+    """YAML's `true` is no number, although Python would count it as 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "is not an integer")
+    return value
+
+
+def _scalar_as_text(value: Any) -> Any:
+    """The text of a number or boolean: `pulumi config set --path ...env.NAME 1` stores a number."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _pinned_source(value: str) -> str:
+    parts = _SOURCE.match(value)
+    if parts is None:
+        raise PydanticCustomError("source", "is not a model on the hub")
+    if not _COMMIT.match(parts["revision"]):
+        resolve = f"git ls-remote https://huggingface.co/{parts['repository']} {parts['revision']}"
+        raise PydanticCustomError(
+            "source",
+            "is not pinned: {revision} is no full commit, so the weights could change under it",
+            {"revision": parts["revision"], "fix": f"find the commit with: {resolve}"},
+        )
+    return value
+
+
+def _pinned_image(value: str) -> str:
+    parts = _IMAGE.match(value)
+    if parts is None:
+        raise PydanticCustomError("image", "is not an image reference")
+    if parts["digest"] is None and parts["tag"] in {None, "latest"}:
+        problem = "has no tag, which means latest" if parts["tag"] is None else "has the tag latest"
+        raise PydanticCustomError(
+            "image", "{problem}: pods started on different days would differ", {"problem": problem}
+        )
+    return value
+
+
+Name = Annotated[
+    str,
+    _text(
+        r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        "lower-case letters, digits and hyphens, first a letter, at most 40 characters",
+        "chat",
+        max_length=40,  # the longest name derived from it, NAME-seed-0123abcd, has to stay a DNS label of 63
+    ),
+]
+NamespaceName = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "a Kubernetes namespace: lower-case letters, digits and hyphens, at most 63 characters",
+        "inference",
+        max_length=63,
+    ),
+]
+Text = Annotated[str, _text(r"\S", "text that is not empty", "text")]
+LabelKey = Annotated[
+    str,
+    _text(
+        r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        "a Kubernetes label or annotation key: [prefix/]name",
+        "example.com/team",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    _text(
+        r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$",
+        "a Kubernetes label value: at most 63 letters, digits, '-', '_' and '.'",
+        "NVIDIA-L4",
+        type=["string", "number", "boolean"],
+    ),
+    BeforeValidator(_scalar_as_text),
+]
+Taint = Annotated[
+    str,
+    _text(
+        r"^[A-Za-z0-9][-A-Za-z0-9_./]*(=[-A-Za-z0-9_.]*)?:(NoSchedule|PreferNoSchedule|NoExecute)$",
+        "a taint as kubectl writes it: KEY[=VALUE]:NoSchedule, PreferNoSchedule or NoExecute",
+        "nvidia.com/gpu=present:NoSchedule",
+    ),
+]
+Source = Annotated[
+    str,
+    AfterValidator(_pinned_source),
+    _checked(
+        r"^hf://[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}$",
+        "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits",
+        "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659",
+    ),
+]
+Image = Annotated[
+    str,
+    AfterValidator(_pinned_image),
+    _checked(
+        r"^[a-z0-9][a-z0-9._-]*(:[0-9]+(?=/))?(/[a-z0-9._-]+)*"
+        r"((:(?!latest$)[A-Za-z0-9_][\w.-]*)|(:[A-Za-z0-9_][\w.-]*)?@sha256:[0-9a-f]{64})$",
+        "an image with a tag other than latest, or with a digest",
+        "docker.io/vllm/vllm-openai:v0.33.0",
+    ),
+]
+Cpu = Annotated[
+    str,
+    _text(r"^([1-9][0-9]*m|[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]+)$", "CPUs: 2, 0.5 or 500m", "2", type=["string", "number"]),
+    BeforeValidator(_scalar_as_text),
+]
+Size = Annotated[str, _text(r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$", "a size in Ki, Mi, Gi or Ti, such as 16Gi", "16Gi")]
+Url = Annotated[
+    str, _text(r"^https?://[A-Za-z0-9][^\s/]*(/\S*)?$", "an http or https address", "https://hub.example.com")
+]
+EnvName = Annotated[str, _text(r"^[A-Za-z_][A-Za-z0-9_]*$", "an environment variable's name", "VLLM_LOGGING_LEVEL")]
+FreeText = Annotated[
+    str,
+    Field(json_schema_extra={"type": ["string", "number", "boolean"]}),
+    BeforeValidator(_scalar_as_text),
+]
+# Constraints of a number stand before its validator: pydantic applies them to the number itself only there.
+NOT_BOOL: Final = BeforeValidator(_number_not_bool)
+# `pulumi config set --path` stores a fraction as text.
+FRACTION: Final = Field(json_schema_extra={"type": ["number", "string"]})
+
+
+def size_bytes(size: str) -> int:
+    """Bytes of a `Size`: `size_bytes("1Gi") == 1073741824`."""
+    return int(size[:-2]) * UNITS[size[-2:]]
+
+
+def cpus(amount: str) -> float:
+    """CPUs of a `Cpu`: `cpus("500m") == 0.5`."""
+    return int(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
+
+
+def repository(source: str) -> str:
+    """`OWNER/NAME` of a `Source`."""
+    return source.removeprefix("hf://").split("@")[0]
+
+
+def revision(source: str) -> str:
+    """The 40 hexadecimal digits of a `Source`'s commit."""
+    return source.split("@")[1]

@@ -1,0 +1,50 @@
+"""Settings of a model's weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
+
+from components.settings.amounts import Resources
+from components.settings.section import SECTION, over
+from components.settings.types import NOT_BOOL, Size, Text, Url
+
+DEFAULT_INCLUDE: Final = ("*.safetensors", "*.json", "*.txt", "*.model", "tokenizer*")
+SEEDER_RESOURCES: Final = Resources.model_validate(
+    {
+        "requests": {"cpu": "500m", "memory": "512Mi", "ephemeralStorage": "256Mi"},
+        "limits": {"cpu": "4", "memory": "2Gi", "ephemeralStorage": "2Gi"},
+    }
+)
+
+
+class Weights(BaseModel):
+    """The volume with a model's weights, and how it is filled."""
+
+    model_config = SECTION
+
+    size: Size = Field(
+        description="Size of the volume; also the bound of the weights that load and seeding times assume."
+    )
+    storage_class: Text | None = Field(
+        default=None,
+        description="Storage class that can mount on many nodes at once (ReadWriteMany); without it the default one.",
+    )
+    bandwidth_mbps: Annotated[int, Field(ge=1, le=100_000), NOT_BOOL] = Field(
+        default=125, description="Reading rate of the volume in MB/s: load times follow from it."
+    )
+    endpoint: Url | None = Field(default=None, description="Address of a hub other than the public one.")
+    include: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        default=DEFAULT_INCLUDE, description="Patterns of the files to seed."
+    )
+    protect: bool = Field(
+        default=True,
+        description="Refuse to delete or replace the volume until `pulumi state unprotect`.",
+    )
+    max_workers: Annotated[int, Field(ge=1, le=64), NOT_BOOL] = Field(
+        default=8, description="Files downloaded at a time."
+    )
+    resources: Annotated[Resources, over(SEEDER_RESOURCES)] = Field(
+        default=SEEDER_RESOURCES, description="Requests and limits of the seeding Job."
+    )

@@ -1,0 +1,74 @@
+"""Every time of a model's rollout, from one estimate of its load.
+
+    load estimate      weights / bandwidth + engine start
+    startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
+    progress deadline  image pull + startup budget + minReadySeconds + grace: from one new replica to the next
+    Pulumi's timeout   as many progress deadlines as there are replicas, since surge 1 replaces them one by one
+
+Hence startup budget < progress deadline < Pulumi's timeout, and who gives up first knows the reason best: the kubelet
+says why the engine did not start, Kubernetes which replica, Pulumi only that it took long. All in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from components.engines import vllm
+from components.settings import Model, Weights, size_bytes
+
+STARTUP_PERIOD: Final = 5
+# A disk or node may be half as fast as its data sheet, and a pod that is killed while loading starts over.
+STARTUP_SAFETY: Final = 2
+# Public hubs serve one client more slowly than most volumes are written.
+HUB_MBPS: Final = 50
+SEEDING_SAFETY: Final = 2
+SEEDING_MARGIN: Final = 600
+WAIT_MARGIN: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds, each derived from the same estimate."""
+
+    load_estimate: int
+    startup_budget: int
+    startup_failures: int
+    grace: int
+    progress_deadline: int
+    deployment_timeout: int
+
+
+def timing(model: Model) -> Timing:
+    """The times of a model's Deployment."""
+    load_estimate = math.ceil(_transfer(model.weights.size, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
+    startup_failures = math.ceil((model.probes.startup_seconds or STARTUP_SAFETY * load_estimate) / STARTUP_PERIOD)
+    startup_budget = startup_failures * STARTUP_PERIOD
+    # The preStop sleep counts towards the grace period.
+    grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
+    # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
+    progress_deadline = model.rollout.image_pull_seconds + startup_budget + model.rollout.min_ready_seconds + grace
+    return Timing(
+        load_estimate=load_estimate,
+        startup_budget=startup_budget,
+        startup_failures=startup_failures,
+        grace=grace,
+        progress_deadline=progress_deadline,
+        deployment_timeout=model.replicas.max * progress_deadline + WAIT_MARGIN,
+    )
+
+
+def seeding_deadline(weights: Weights) -> int:
+    """Seconds that the seeding Job may run, retries included: twice the download at the slower of hub and volume."""
+    download = _transfer(weights.size, min(weights.bandwidth_mbps, HUB_MBPS))
+    return math.ceil(SEEDING_SAFETY * download) + SEEDING_MARGIN
+
+
+def seeding_timeout(weights: Weights) -> int:
+    """Seconds that Pulumi waits for the Job, which reports its own deadline first."""
+    return seeding_deadline(weights) + WAIT_MARGIN
+
+
+def _transfer(size: str, megabytes_per_second: int) -> float:
+    return size_bytes(size) / (megabytes_per_second * 1_000_000)

@@ -1,0 +1,159 @@
+"""The commands behind `make`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from rehearsal import answer, cluster, images, stack, toolchain
+from rehearsal.cluster import preflight
+from rehearsal.fault import Fault
+from rehearsal.places import Places
+from rehearsal.progress import console, span
+from rehearsal.pulumi_cli import display, pulumi
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+Stack = Annotated[str, typer.Option("--stack", envvar="STACK", help="The stack: Pulumi.<stack>.yaml.")]
+TOOLCHAIN_BYTES = 12 << 30
+"""Built programs, Go's module and build caches, Python packages, images: measured 9 GiB on an empty machine."""
+
+
+def existing_cluster() -> bool:
+    """Whether the user brings the cluster (`CLUSTER=existing`)."""
+    choice = os.environ.get("CLUSTER", "embedded")
+    if choice not in ("embedded", "existing"):
+        raise Fault(f"CLUSTER: {choice!r}; allowed: embedded (the default), existing; run: CLUSTER=existing make up")
+    return choice == "existing"
+
+
+@app.command()
+def up(name: Stack = "local") -> None:
+    """Set everything up, bring the stack up, and stream one answer through its Service."""
+    started = time.monotonic()
+    places = Places.of_user()
+    settings = stack.read(name)
+    if existing_cluster():
+        tools, kubeconfig = toolchain.ensure_cli(places), stack.existing_kubeconfig(settings)
+    else:
+        tools, kubeconfig = _embedded(settings, places), places.kubeconfig
+    engine = pulumi(places, tools, kubeconfig)
+    engine.select(name)
+    engine.adopt_pending(name, stack.finder(tools.kubectl, kubeconfig))
+    code = engine.run("up", "--stack", name, "--yes", "--skip-preview", *display())
+    if code:
+        console.print(f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again")
+        raise typer.Exit(code)
+    for model, service in stack.services(engine, name).items():
+        console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
+        with stack.reach(tools.kubectl, kubeconfig, service, direct=not existing_cluster()) as address:
+            given = answer.ask(f"http://{address}/v1", model)
+        rate = given.tokens / given.total_s
+        console.print(
+            f"[dim]{given.tokens} tokens, finish_reason {given.finish_reason}, first after {given.first_token_s * 1000:.0f} ms, "
+            f"{rate:.0f} tokens/s[/dim]"
+        )
+        if not existing_cluster():
+            console.print(f"endpoint      http://{address}/v1")
+    console.print(f"look around   export KUBECONFIG={kubeconfig}; {tools.kubectl} get pods -A -o wide")
+    console.print(f"change        edit Pulumi.{name}.yaml, then: make preview STACK={name}; make up")
+    console.print(f"stop          make down        [dim](all of this took {span(time.monotonic() - started)})[/dim]")
+
+
+@app.command()
+def down(name: Stack = "local") -> None:
+    """Remove everything that `up` started, and nothing else."""
+    places = Places.of_user()
+    if existing_cluster():
+        tools = toolchain.ensure_cli(places)
+        engine = pulumi(places, tools, stack.existing_kubeconfig(stack.read(name)))
+        engine.select(name)
+        raise typer.Exit(engine.run("destroy", "--stack", name, "--yes", "--skip-preview", *display()))
+    cluster.down(places)
+    # The stack's objects went with the cluster: its state describes nothing any more.
+    shutil.rmtree(places.pulumi, ignore_errors=True)
+    console.print(f"nothing is left but the cache, for the next time: {places.cache}")
+
+
+@app.command()
+def status() -> None:
+    """Say what runs."""
+    found = cluster.status(Places.of_user())
+    if found is None:
+        console.print("no cluster; start it with: make up")
+        return
+    table = Table("component", "runs")
+    for component, alive in found.components.items():
+        table.add_row(component, "yes" if alive else "[red]no: make up starts it again[/red]")
+    console.print(table)
+    console.print(f"API server {'ready' if found.api_ready else 'not ready'}; {found.resident_bytes / 2**30:.2f} GiB resident")
+    if not (found.api_ready and all(found.components.values())):
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(name: Stack = "local") -> None:
+    """Preview a stack's changes; nothing is changed, not even its configuration file or its state."""
+    places = Places.of_user()
+    tools = toolchain.ensure_cli(places)
+    kubeconfig = places.kubeconfig if places.kubeconfig.exists() else Path(os.environ.get("KUBECONFIG", os.devnull))
+    engine = pulumi(places, tools, kubeconfig)
+    engine.select(name)
+    with tempfile.TemporaryDirectory() as folder:
+        # Pulumi writes to the file that it is given (a salt, `-c` values).
+        config = shutil.copy(stack.file(name), folder)
+        raise typer.Exit(engine.run("preview", "--stack", name, "--diff", *display(), "--config-file", str(config)))
+
+
+@app.command()
+def env() -> None:
+    """Print what lets plain `pulumi` and `kubectl` work on this: eval "$(make -s env)"."""
+    places = Places.of_user()
+    engine = pulumi(places, toolchain.ensure_cli(places), places.kubeconfig)
+    for key, value in stack.changed_environment(engine).items():
+        print(f"export {key}='{value}'")
+
+
+@app.command("toolchain")
+def build_toolchain() -> None:
+    """Build everything that can be built ahead: the toolchain and the images."""
+    _toolchain(Places.of_user())
+
+
+def _toolchain(places: Places) -> tuple[toolchain.Tools, dict[str, Path]]:
+    if not (places.bin / "kubelet").exists():
+        preflight.require_space(places.cache, TOOLCHAIN_BYTES, "building the toolchain")
+    tools = toolchain.ensure_cli(places)
+    toolchain.ensure_cluster(places)
+    return tools, images.build_all(places)
+
+
+def _embedded(settings: stack.Settings, places: Places) -> toolchain.Tools:
+    preflight.check(places.state)
+    tools, archives = _toolchain(places)
+    cluster.up(stack.nodes(settings), archives, places, tools.kubectl)
+    return tools
+
+
+def main() -> None:
+    """Run a command; a Fault is one line and exit code 1."""
+    try:
+        app(standalone_mode=False)
+    except Fault as fault:
+        console.print(f"[red]error:[/red] {escape(str(fault))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; running the same command again continues")
+        sys.exit(130)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+
+

@@ -1,0 +1,220 @@
+"""The HTTP API: OpenAI's endpoints as vLLM serves them, health, version and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from . import VERSION, answer, engine, protocol
+from .stops import StopFilter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What is served: names of the model (the first is its own), its folder, its context, and who may ask."""
+
+    models: tuple[str, ...]
+    folder: str
+    max_model_len: int
+    api_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Format:
+    """How one endpoint words its replies: object names and the choice that carries text."""
+
+    id_prefix: str
+    whole: str
+    chunk: str
+    message: Callable[[str], dict[str, Any]]
+    delta: Callable[[str], dict[str, Any]]
+    opening: dict[str, Any] | None
+
+
+_CHAT = _Format(
+    id_prefix="chatcmpl-",
+    whole="chat.completion",
+    chunk="chat.completion.chunk",
+    message=lambda text: {"message": {"role": "assistant", "content": text}},
+    delta=lambda text: {"delta": {"content": text}},
+    opening={"delta": {"role": "assistant", "content": ""}},
+)
+_COMPLETION = _Format(
+    id_prefix="cmpl-",
+    whole="text_completion",
+    chunk="text_completion",
+    message=lambda text: {"text": text},
+    delta=lambda text: {"text": text},
+    opening=None,
+)
+
+
+def application(served: Served, running: engine.Engine, registry: CollectorRegistry) -> Starlette:
+    """The API as an ASGI application over an engine."""
+
+    async def ok(_: Request) -> Response:
+        return Response()
+
+    async def version(_: Request) -> Response:
+        return JSONResponse({"version": VERSION})
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def models(request: Request) -> Response:
+        _authorize(request, served.api_keys)
+        facts = {"object": "model", "created": begun, "owned_by": "vllm", "root": served.folder, "parent": None}
+        cards = [{"id": name, **facts, "max_model_len": served.max_model_len} for name in served.models]
+        return JSONResponse({"object": "list", "data": cards})
+
+    def endpoint(
+        read: Callable[..., protocol.Generation], form: _Format
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def handle(request: Request) -> Response:
+            _authorize(request, served.api_keys)
+            try:
+                body = json.loads(await request.body())
+            except ValueError as error:
+                raise protocol.ApiError(400, "BadRequestError", f"JSON decode error: {error}") from None
+            wanted = read(body, models=served.models, max_model_len=served.max_model_len)
+            queued = _request(wanted)
+            try:
+                running.submit(queued)
+            except engine.QueueOverflowError as error:
+                raise protocol.ApiError(503, "ServiceUnavailableError", str(error)) from None
+            outputs = running.outputs(queued)
+            if wanted.stream:
+                return StreamingResponse(_events(outputs, wanted, form), media_type="text/event-stream")
+            return JSONResponse(await _unless_gone(request, _whole(outputs, wanted, form)))
+
+        return handle
+
+    begun = int(time.time())
+    return Starlette(
+        routes=[
+            Route("/health", ok),
+            Route("/ping", ok, methods=["GET", "POST"]),
+            Route("/version", version),
+            Route("/metrics", metrics),
+            Route("/v1/models", models),
+            Route("/v1/chat/completions", endpoint(protocol.chat, _CHAT), methods=["POST"]),
+            Route("/v1/completions", endpoint(protocol.completion, _COMPLETION), methods=["POST"]),
+        ],
+        exception_handlers={
+            protocol.ApiError: _refused,
+            HTTPException: _not_served,
+            ClientDisconnect: _gone,
+        },
+    )
+
+
+def _request(wanted: protocol.Generation) -> engine.Request:
+    natural_length = math.inf if wanted.ignore_eos else max(answer.length(wanted.prompt), wanted.min_tokens)
+    return engine.Request(
+        prompt_tokens=wanted.prompt_tokens,
+        tokens=answer.tokens(wanted.prompt),
+        max_tokens=wanted.max_tokens,
+        natural_length=natural_length,
+        stops=StopFilter(wanted.stops),
+    )
+
+
+async def _events(
+    outputs: AsyncIterator[engine.Output], wanted: protocol.Generation, form: _Format
+) -> AsyncIterator[str]:
+    """The reply as server-sent events: one a token, the last with the finish reason, then usage if asked, `[DONE]`."""
+    head = _head(form, wanted, form.chunk)
+
+    def event(choice: dict[str, Any], finish_reason: str | None) -> str:
+        choices = [{"index": 0, **choice, "logprobs": None, "finish_reason": finish_reason}]
+        return _event(head | {"choices": choices})
+
+    tokens = 0
+    opening = form.opening
+    async for output in outputs:
+        tokens = output.tokens
+        if opening is not None:
+            # With the first token and not before: the first event is what clients measure TTFT by.
+            yield event(opening, None)
+            opening = None
+        if output.text or output.finish_reason:
+            yield event(form.delta(output.text), output.finish_reason)
+    if wanted.include_usage:
+        yield _event(head | {"choices": [], "usage": _usage(wanted, tokens)})
+    yield "data: [DONE]\n\n"
+
+
+async def _whole(outputs: AsyncIterator[engine.Output], wanted: protocol.Generation, form: _Format) -> dict[str, Any]:
+    received = [output async for output in outputs]
+    text = "".join(output.text for output in received)
+    choice = {"index": 0, **form.message(text), "logprobs": None, "finish_reason": received[-1].finish_reason}
+    return _head(form, wanted, form.whole) | {"choices": [choice], "usage": _usage(wanted, received[-1].tokens)}
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Do the work for as long as the client is there, so that a closed connection frees its place in the batch."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        watching.cancel()
+        working.cancel()
+
+
+def _head(form: _Format, wanted: protocol.Generation, kind: str) -> dict[str, Any]:
+    reply_id = f"{form.id_prefix}{uuid.uuid4().hex}"
+    return {"id": reply_id, "object": kind, "created": int(time.time()), "model": wanted.model}
+
+
+def _usage(wanted: protocol.Generation, tokens: int) -> dict[str, int]:
+    total = wanted.prompt_tokens + tokens
+    return {"prompt_tokens": wanted.prompt_tokens, "total_tokens": total, "completion_tokens": tokens}
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def _authorize(request: Request, keys: tuple[str, ...]) -> None:
+    """Let in the bearer of one of the keys; anyone where there are none."""
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    if keys and not any(hmac.compare_digest(given, key.encode()) for key in keys):
+        raise protocol.ApiError(401, "AuthenticationError", "Unauthorized")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    refusal = cast("protocol.ApiError", error)
+    return JSONResponse(refusal.body, status_code=refusal.status)
+
+
+async def _gone(_: Request, _error: Exception) -> Response:
+    """For the access log; nobody reads it."""
+    return Response(status_code=499)
+
+
+async def _not_served(_: Request, error: Exception) -> Response:
+    fault = cast("HTTPException", error)
+    refusal = protocol.ApiError(fault.status_code, fault.detail, fault.detail)
+    return JSONResponse(refusal.body, status_code=fault.status_code, headers=fault.headers)

@@ -1,0 +1,120 @@
+"""What the rehearsal has to know of a stack: its nodes, its images, its Services. The program itself is Pulumi's to run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import yaml
+
+from components.settings import GpuPool, Settings, SettingsError, parse
+from rehearsal.answer import forwarded, service_address
+from rehearsal.cluster.layout import Gpus, NodeSpec
+from rehearsal.fault import Fault
+from rehearsal.places import CHECKOUT
+from rehearsal.pulumi_cli import Pulumi
+
+PROJECT = "inference"
+LOCAL_IMAGES = "docker.io/local/"
+"""Where images that exist on the embedded cluster's nodes only are named."""
+
+
+def file(name: str) -> Path:
+    """The configuration file of stack `name`. Fault if there is none."""
+    path = CHECKOUT / f"Pulumi.{name}.yaml"
+    if not path.exists():
+        stacks = ", ".join(sorted(each.name.split(".")[1] for each in CHECKOUT.glob("Pulumi.*.yaml")))
+        raise Fault(f"STACK: there is no Pulumi.{name}.yaml; allowed: {stacks}; run: make up STACK=local")
+    return path
+
+
+def read(name: str) -> Settings:
+    """The stack's settings, checked as the program checks them. Fault naming every mistake, a line each."""
+    config = (yaml.safe_load(file(name).read_text()) or {}).get("config") or {}
+    ours = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
+    secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}
+    try:
+        return parse(texts, secrets)
+    except SettingsError as error:
+        raise Fault("\n       ".join(map(str, error.mistakes))) from None
+
+
+def nodes(settings: Settings) -> tuple[NodeSpec, ...]:
+    """The nodes that the stack's GPU pools describe."""
+    return tuple(
+        NodeSpec(
+            name=f"{name}-{index}",
+            labels=_labels(name, pool),
+            taints=(pool.taint,),
+            gpus=Gpus(product=pool.gpu.product, memory_gib=pool.gpu.memory_gib, count=pool.gpu.count),
+        )
+        for name, pool in settings.gpu_pools.items()
+        for index in range(pool.nodes)
+    )
+
+
+def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
+    """What the pool is selected by, and the labels that NVIDIA's feature discovery would give its nodes."""
+    labels = {
+        "inference/gpu-pool": name,
+        "nvidia.com/gpu.present": "true",
+        "nvidia.com/gpu.product": pool.gpu.product,
+        "nvidia.com/gpu.count": str(pool.gpu.count),
+        **(pool.node_selector or {}),
+    }
+    return tuple(labels.items())
+
+
+def existing_kubeconfig(settings: Settings) -> Path:
+    """The kubeconfig of the user's own cluster. Fault if there is none, or if the stack names images of the rehearsal."""
+    names = [settings.images.weight_seeder, settings.images.device_plugin, *(str(model.image) for model in settings.models.values())]
+    if local := [name for name in names if name.startswith(LOCAL_IMAGES)]:
+        raise Fault(
+            f"CLUSTER=existing: the stack names images that only the embedded cluster has: {', '.join(local)}; "
+            "name ones that your cluster can pull in a stack of your own, and run: CLUSTER=existing make up STACK=<name>"
+        )
+    text = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    path = Path(text.split(os.pathsep)[0]).expanduser()
+    if not path.exists():
+        raise Fault(f"CLUSTER=existing: no kubeconfig at {path}; set one with: KUBECONFIG=<file> CLUSTER=existing make up")
+    return path
+
+
+def finder(kubectl: Path, kubeconfig: Path) -> Callable[[str, str], bool]:
+    """A function that tells whether the object of a Pulumi type (`kubernetes:apps/v1:Deployment`) and id exists."""
+
+    def exists(pulumi_type: str, identity: str) -> bool:
+        _, group_version, kind = pulumi_type.split(":")
+        group, _, version = group_version.rpartition("/")
+        namespace, _, name = identity.rpartition("/")
+        resource = f"{kind}.{version}.{group}" if group and group != "core" else kind
+        command = [str(kubectl), f"--kubeconfig={kubeconfig}", "get", resource, name]
+        return subprocess.run([*command, *([f"--namespace={namespace}"] if namespace else [])], capture_output=True).returncode == 0
+
+    return exists
+
+
+def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
+    """Namespace and name of each model's Service, from the stack's outputs."""
+    outputs = json.loads(engine.read("stack", "output", "--json", "--stack", name))
+    return {model: (outputs["namespace"], exported["service"]) for model, exported in outputs["models"].items()}
+
+
+@contextlib.contextmanager
+def reach(kubectl: Path, kubeconfig: Path, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
+    """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port."""
+    if direct:
+        yield service_address(kubectl, kubeconfig, *service)
+    else:
+        with forwarded(kubectl, kubeconfig, *service) as address:
+            yield address
+
+
+def changed_environment(engine: Pulumi) -> dict[str, str]:
+    """What Pulumi's environment has beyond the caller's own."""
+    return {key: value for key, value in engine.environment.items() if os.environ.get(key) != value}

@@ -1,0 +1,142 @@
+"""Runs the whole program against a monitor that records every registration, without an engine or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi
+import pytest
+from google.protobuf import empty_pb2, json_format
+from pulumi.runtime import mocks
+from pulumi.runtime.settings import set_root_resource
+from pulumi.runtime.stack import Stack
+
+from tests.components.samples import raw
+
+PROJECT: Final = Path(__file__).parents[2]
+SECRET: Final = ("4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A resource as the program asked for it; `inputs` is JSON on the wire, with secrets still marked."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    provider: str
+    depends_on: list[str]
+    protect: bool
+    timeouts: dict[str, str]
+    inputs: dict[str, Any]
+
+
+@dataclass
+class Recorder(mocks.MockMonitor):
+    """A monitor that answers with the inputs as state and keeps what it was asked."""
+
+    registrations: list[Registration] = field(default_factory=list)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__(_Echo())
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        self.registrations.append(
+            Registration(
+                urn=response.urn,
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                provider=request.provider,
+                depends_on=list(request.dependencies),
+                protect=request.protect,
+                timeouts={"create": request.customTimeouts.create, "update": request.customTimeouts.update},
+                inputs=json_format.MessageToDict(request.object),
+            )
+        )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        self.outputs[request.urn] = json_format.MessageToDict(request.outputs)
+        return empty_pb2.Empty()
+
+    def of(self, kind: str) -> list[Registration]:
+        """Registrations whose type ends with `:kind`."""
+        return [each for each in self.registrations if each.type.endswith(f":{kind}")]
+
+    def one(self, kind: str) -> Registration:
+        """The only registration whose type ends with `:kind`."""
+        (found,) = self.of(kind)
+        return found
+
+
+class _Echo(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
+        message = f"the program calls no function of a provider, but did call {args.token}"
+        raise AssertionError(message)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        return f"{args.name}-id", args.inputs
+
+
+def run_program(
+    config: Mapping[str, Any], *, secrets: Iterable[str] = (), seen: list[Recorder] | None = None
+) -> Recorder:
+    """Run the program with a stack configuration, wait for everything that it started, and return what it registered.
+
+    `seen` gets the recorder first, for programs that fail.
+    """
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    recorder = Recorder()
+    if seen is not None:
+        seen.append(recorder)
+    mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
+    pulumi.runtime.set_all_config(
+        {f"inference:{key}": value for key, value in raw(config).items()}, [f"inference:{key}" for key in secrets]
+    )
+    set_root_resource(None)  # type: ignore[arg-type]
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            # An f-string of an Output is an error then, and not a sentence in a resource's inputs.
+            patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+            pulumi.runtime.test(_main)()  # type: ignore[no-untyped-call]
+    finally:
+        set_root_resource(None)  # type: ignore[arg-type]
+        pulumi.runtime.set_all_config({}, [])
+    return recorder
+
+
+def _main() -> None:
+    def program() -> None:
+        runpy.run_path(str(PROJECT), run_name="__main__")
+
+    Stack(program)
+
+
+def plain(value: Any) -> Any:
+    """A recorded value without the marks of secrets."""
+    if isinstance(value, dict):
+        return (
+            plain(value["value"])
+            if value.get(SECRET[0]) == SECRET[1]
+            else {key: plain(each) for key, each in value.items()}
+        )
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def public(value: Any) -> str:
+    """A recorded value as text, with what is marked secret left out."""
+    if isinstance(value, dict):
+        if value.get(SECRET[0]) == SECRET[1]:
+            return "[secret]"
+        return json.dumps({key: public(each) for key, each in value.items()})
+    return json.dumps([public(each) for each in value]) if isinstance(value, list) else json.dumps(value)

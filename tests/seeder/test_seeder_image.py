@@ -1,0 +1,50 @@
+"""The seeder's image: what its Dockerfile installs is what the lock file pins."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+IMAGE = Path("images/weight-seeder")
+LOCKED = {package["name"]: package for package in tomllib.loads(Path("uv.lock").read_text())["package"]}
+
+
+def requirements() -> dict[str, tuple[str, set[str]]]:
+    """Version and hashes by name."""
+    entries = re.findall(r"^(\S+)==(\S+)[^\n]*\n((?:    --hash=\S+.*\n)+)", _text(), flags=re.MULTILINE)
+    return {name: (version, set(re.findall(r"sha256:[0-9a-f]{64}", hashes))) for name, version, hashes in entries}
+
+
+def _text() -> str:
+    return (IMAGE / "requirements.txt").read_text()
+
+
+def test_every_requirement_has_the_version_and_the_hashes_of_the_lock_file() -> None:
+    for name, (version, hashes) in requirements().items():
+        package = LOCKED[name]
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+
+        assert version == package["version"]
+        assert hashes == {file["hash"] for file in files}
+    assert len(requirements()) == _text().count("==") - _text().count(" == '") - _text().count(" >= '")
+
+
+def test_the_requirements_are_the_seeders_group_and_all_that_it_needs() -> None:
+    group = tomllib.loads(Path("pyproject.toml").read_text())["dependency-groups"]["seeder"]
+    needed, open_names = set(), [requirement.partition("==")[0] for requirement in group]
+    while open_names:
+        name = open_names.pop()
+        if name not in needed:
+            needed.add(name)
+            open_names += [each["name"] for each in LOCKED[name].get("dependencies", [])]
+
+    assert set(requirements()) == needed
+
+
+def test_the_image_runs_without_privileges_from_a_base_that_can_be_pinned() -> None:
+    dockerfile = (IMAGE / "Dockerfile").read_text()
+
+    assert "\nFROM ${BASE}\n" in dockerfile
+    assert "--require-hashes" in dockerfile
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, flags=re.MULTILINE)

@@ -1,0 +1,17 @@
+"""The model that engines load in these tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rehearsal.hub import model
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model, as it lies on a volume."""
+    folder = tmp_path_factory.mktemp("weights") / "tiny-llama"
+    model.write(folder)
+    return folder

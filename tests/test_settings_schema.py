@@ -1,0 +1,82 @@
+"""The JSON Schema that editors check the stack files with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from components.settings import parse
+from components.settings.schema import SCHEMA_FILE, render
+from tests.components.samples import CUSTOM, SMALLEST, changed, raw, without
+
+ROOT = Path(__file__).parents[1]
+STACKS = sorted(ROOT.glob("Pulumi.*.yaml"))
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+
+
+def stack_file(config: dict[str, Any]) -> dict[str, Any]:
+    return {"config": {"aws:region": "us-west-2"} | {f"inference:{key}": value for key, value in config.items()}}
+
+
+def test_the_checked_in_schema_is_that_of_the_models() -> None:
+    assert SCHEMA_FILE.read_text() == render(), "renew it with: python -m components.settings"
+
+
+def test_the_schema_is_a_valid_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
+
+
+def test_there_are_stacks_to_check() -> None:
+    assert {"Pulumi.dev.yaml", "Pulumi.local.yaml"} <= {path.name for path in STACKS}
+
+
+@pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
+def test_a_shipped_stack_meets_schema_and_loader_and_names_the_schema(path: Path) -> None:
+    text = path.read_text()
+    content = yaml.safe_load(text)
+    VALIDATOR.validate(content)
+    parse(raw({key.removeprefix("inference:"): value for key, value in content["config"].items()}))
+    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_FILE.relative_to(ROOT)}\n")
+
+
+@pytest.mark.parametrize("config", [SMALLEST, CUSTOM], ids=["smallest", "custom"])
+def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
+    VALIDATOR.validate(stack_file(config))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(changed(SMALLEST, "models.chat.contextLenght", 1), id="an unknown key"),
+        pytest.param(changed(SMALLEST, "namespce", "llm"), id="an unknown section"),
+        pytest.param(changed(SMALLEST, "models.chat.contextLength", "long"), id="a wrong type"),
+        pytest.param(changed(SMALLEST, "models.chat.concurrency", 0), id="a number out of range"),
+        pytest.param(changed(SMALLEST, "models.chat.source", "hf://owner/name@main"), id="an unpinned source"),
+        pytest.param(changed(SMALLEST, "models.chat.image", "vllm/vllm-openai:latest"), id="the tag latest"),
+        pytest.param(changed(SMALLEST, "models.chat.image", "localhost:5000/vllm"), id="no tag"),
+        pytest.param(changed(SMALLEST, "models.Chat_1", SMALLEST["models"]["chat"]), id="a name that is no DNS label"),
+        pytest.param(changed(SMALLEST, "cluster.provider", "aws"), id="a provider that there is not"),
+        pytest.param(changed(SMALLEST, "hfToken", "hf_plain"), id="a token in plain text"),
+        pytest.param(changed(SMALLEST, "models.chat.weights.size", "20GB"), id="a size without a binary unit"),
+        pytest.param(without(SMALLEST, "models.chat.weights"), id="a required key missing"),
+        pytest.param(without(SMALLEST, "gpuPools"), id="a required section missing"),
+    ],
+)
+def test_the_schema_refuses_what_the_loader_refuses(config: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(stack_file(config))
+
+
+def test_a_secret_token_meets_the_schema() -> None:
+    VALIDATOR.validate(stack_file(SMALLEST | {"hfToken": {"secure": "v1:abc"}}))
+
+
+@pytest.mark.parametrize(
+    "image", ["localhost:5000/vllm:1", f"vllm@sha256:{'0' * 64}", f"vllm:latest@sha256:{'0' * 64}", "vllm:latest-cu13"]
+)
+def test_the_schema_takes_pinned_images(image: str) -> None:
+    VALIDATOR.validate(stack_file(changed(SMALLEST, "models.chat.image", image)))
