@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.progress import console
 
@@ -31,7 +32,7 @@ class Answer:
 
 def ask(base_url: str, model: str, prompt: str = PROMPT) -> Answer:
     """Stream one answer and show it as it comes. Fault unless the stream ends of itself (`stop` or `length`)."""
-    import openai  # half a second that only this needs
+    import openai  # noqa: PLC0415 - half a second that no other command needs
 
     client = openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=120)
     started = time.monotonic()
@@ -59,27 +60,38 @@ def ask(base_url: str, model: str, prompt: str = PROMPT) -> Answer:
     # An engine that shuts down ends a stream with HTTP 200 too: only the finish reason tells.
     if finish not in ("stop", "length") or first is None:
         raise Fault(f"{base_url}: the stream of model {model} ended with {finish or 'nothing'!r} after {tokens} tokens")
-    return Answer(text=text, finish_reason=finish, tokens=tokens, first_token_s=first - started, total_s=time.monotonic() - started)
+    return Answer(
+        text=text,
+        finish_reason=finish,
+        tokens=tokens,
+        first_token_s=first - started,
+        total_s=time.monotonic() - started,
+    )
 
 
 def service_address(kubectl: Path, kubeconfig: Path, namespace: str, service: str) -> str:
     """`cluster IP:port` of a Service."""
-    command = [str(kubectl), f"--kubeconfig={kubeconfig}", "get", "service", service, f"--namespace={namespace}", "--output=json"]
-    done = subprocess.run(command, text=True, capture_output=True)
-    if done.returncode:
-        raise Fault(f"service {namespace}/{service}: {done.stderr.strip()}; run make up again")
-    spec = json.loads(done.stdout)["spec"]
+    config = f"--kubeconfig={kubeconfig}"
+    found = run(kubectl, config, "get", "service", service, f"--namespace={namespace}", "--output=json")
+    spec = json.loads(found)["spec"]
     return f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
 
 
 @contextlib.contextmanager
 def forwarded(kubectl: Path, kubeconfig: Path, namespace: str, service: str) -> Iterator[str]:
     """`127.0.0.1:port` that leads to a Service of a cluster whose cluster IPs are not reachable from here."""
-    command = [str(kubectl), f"--kubeconfig={kubeconfig}", "port-forward", f"service/{service}", f"--namespace={namespace}", ":http"]
+    command = [
+        str(kubectl),
+        f"--kubeconfig={kubeconfig}",
+        "port-forward",
+        f"service/{service}",
+        f"--namespace={namespace}",
+        ":http",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        found = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+        line = process.stdout.readline() if process.stdout else ""
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
         if not found:
             process.kill()
             raise Fault(f"port-forward to {namespace}/{service} failed: {process.communicate()[1].strip()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from components.settings import Settings
 from rehearsal import answer, cluster, images, stack, toolchain
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
@@ -50,7 +52,9 @@ def up(name: Stack = "local") -> None:
     engine.adopt_pending(name, stack.finder(tools.kubectl, kubeconfig))
     code = engine.run("up", "--stack", name, "--yes", "--skip-preview", *display())
     if code:
-        console.print(f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again")
+        console.print(
+            f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again"
+        )
         raise typer.Exit(code)
     for model, service in stack.services(engine, name).items():
         console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
@@ -58,8 +62,8 @@ def up(name: Stack = "local") -> None:
             given = answer.ask(f"http://{address}/v1", model)
         rate = given.tokens / given.total_s
         console.print(
-            f"[dim]{given.tokens} tokens, finish_reason {given.finish_reason}, first after {given.first_token_s * 1000:.0f} ms, "
-            f"{rate:.0f} tokens/s[/dim]"
+            f"[dim]{given.tokens} tokens, finish_reason {given.finish_reason}, "
+            f"first after {given.first_token_s * 1000:.0f} ms, {rate:.0f} tokens/s[/dim]"
         )
         if not existing_cluster():
             console.print(f"endpoint      http://{address}/v1")
@@ -94,7 +98,9 @@ def status() -> None:
     for component, alive in found.components.items():
         table.add_row(component, "yes" if alive else "[red]no: make up starts it again[/red]")
     console.print(table)
-    console.print(f"API server {'ready' if found.api_ready else 'not ready'}; {found.resident_bytes / 2**30:.2f} GiB resident")
+    console.print(
+        f"API server {'ready' if found.api_ready else 'not ready'}; {found.resident_bytes / 2**30:.2f} GiB resident"
+    )
     if not (found.api_ready and all(found.components.values())):
         raise typer.Exit(1)
 
@@ -119,7 +125,7 @@ def env() -> None:
     places = Places.of_user()
     engine = pulumi(places, toolchain.ensure_cli(places), places.kubeconfig)
     for key, value in stack.changed_environment(engine).items():
-        print(f"export {key}='{value}'")
+        sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
 
 
 @app.command("toolchain")
@@ -136,7 +142,7 @@ def _toolchain(places: Places) -> tuple[toolchain.Tools, dict[str, Path]]:
     return tools, images.build_all(places)
 
 
-def _embedded(settings: stack.Settings, places: Places) -> toolchain.Tools:
+def _embedded(settings: Settings, places: Places) -> toolchain.Tools:
     preflight.check(places.state)
     tools, archives = _toolchain(places)
     cluster.up(stack.nodes(settings), archives, places, tools.kubectl)
@@ -155,5 +161,3 @@ def main() -> None:
         sys.exit(130)
     except typer.Exit as end:
         sys.exit(end.exit_code)
-
-

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from rehearsal.fault import Fault
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The root of this checkout: the Pulumi project."""
 
 
+DEFAULT_NAME = "inference"
+
+
 def _base(variable: str, default: str) -> Path:
-    """The folder of the XDG base directory specification for this user, with our name under it."""
-    return Path(os.environ.get(variable) or Path.home() / default) / "inference"
+    """The folder of the XDG base directory specification for this user."""
+    return Path(os.environ.get(variable) or Path.home() / default)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Folders of one user. The cache outlives `make down`; the state does not."""
+    """Folders of one user. The cache outlives `make down`; the state does not.
+
+    `name` tells clusters on one host apart: it is in the names of all that is not in a folder (network namespaces,
+    control groups).
+    """
 
     cache: Path
     state: Path
+    name: str = DEFAULT_NAME
 
     @classmethod
     def of_user(cls) -> Places:
-        """The folders that `XDG_CACHE_HOME` and `XDG_STATE_HOME` name, or their defaults under the home folder."""
-        return cls(cache=_base("XDG_CACHE_HOME", ".cache"), state=_base("XDG_STATE_HOME", ".local/state"))
+        """The folders that `XDG_CACHE_HOME` and `XDG_STATE_HOME` name, or their defaults under the home folder.
+
+        `REHEARSAL_NAME` names the cluster; a second one on this host needs its own `REHEARSAL_NETWORK` too.
+        """
+        name = os.environ.get("REHEARSAL_NAME", DEFAULT_NAME)
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,12}[a-z0-9]", name):
+            raise Fault(
+                f"REHEARSAL_NAME: {name!r}; allowed: 2 to 14 of a-z, 0-9 and -, not at an end; unset it, or mend it"
+            )
+        return cls(
+            cache=_base("XDG_CACHE_HOME", ".cache") / "inference",
+            state=_base("XDG_STATE_HOME", ".local/state") / name,
+            name=name,
+        )
 
     @property
     def bin(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -23,7 +23,7 @@ def span(seconds: float) -> str:
 
 @contextmanager
 def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
-    """Show `title` while the block runs, with the elapsed time and, where known, the estimate; then one closing line."""
+    """Show `title` while the block runs, with elapsed time and, where known, the estimate; then a closing line."""
     started = time.monotonic()
     estimate = f" (about {span(about_s)})" if about_s else ""
 
@@ -53,6 +53,6 @@ def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
     console.print(f"  [green]✓[/green] {title} [dim]{span(time.monotonic() - started)}[/dim]")
 
 
-def _tick(finished: threading.Event, every_s: float, show) -> None:  # type: ignore[no-untyped-def]
+def _tick(finished: threading.Event, every_s: float, show: Callable[[], None]) -> None:
     while not finished.wait(every_s):
         show()

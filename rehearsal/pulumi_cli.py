@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import console
@@ -48,11 +49,7 @@ class Pulumi:
 
     def read(self, *arguments: str, folder: Path = CHECKOUT) -> str:
         """Run a command and give its output; Fault with its last words if it fails."""
-        done = subprocess.run([self.cli, *arguments], cwd=folder, env=self.environment, text=True, capture_output=True)
-        if done.returncode:
-            words = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-            raise Fault(f"pulumi {' '.join(arguments[:2])} failed: {words}")
-        return done.stdout
+        return run(self.cli, *arguments, cwd=folder, environment=self.environment)
 
     def select(self, stack: str) -> None:
         """Have the stack, and free it from an operation that was killed."""
@@ -63,8 +60,8 @@ class Pulumi:
             console.print(f"an earlier run on stack {stack} was killed: unlocking it")
             self.read("cancel", "--yes", "--stack", stack)
 
-    def adopt_pending(self, stack: str, exists: Any) -> None:
-        """Settle what a killed `pulumi up` left half-created: import what `exists(kind, namespace, name)`, forget the rest.
+    def adopt_pending(self, stack: str, exists: Callable[[str, str], bool]) -> None:
+        """Settle what a killed `pulumi up` left half-created: import what `exists(type, id)`, forget the rest.
 
         Without this the next `up` would try to create an object that is already there.
         """
@@ -75,7 +72,11 @@ class Pulumi:
         console.print(f"an earlier run left {len(pending)} unfinished operation(s) on stack {stack}: settling them")
         for operation in pending:
             resource = operation["resource"]
-            if operation["type"] == "creating" and (identity := _kubernetes_id(resource)) and exists(resource["type"], identity):
+            if (
+                operation["type"] == "creating"
+                and (identity := _kubernetes_id(resource))
+                and exists(resource["type"], identity)
+            ):
                 self.read(
                     "refresh", "--yes", "--skip-preview", "--stack", stack,
                     "--target", resource["urn"], "--import-pending-creates", resource["urn"], identity,
@@ -114,7 +115,10 @@ def pulumi(places: Places, tools: Tools, kubeconfig: Path) -> Pulumi:
         environment["PULUMI_HOME"] = str(places.cache / "pulumi-home")
         environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
         path += [str(places.bin)]
-        if shutil.which("pulumi-language-python", path=os.pathsep.join([str(places.bin), os.environ.get("PATH", "")])) is None:
+        if (
+            shutil.which("pulumi-language-python", path=os.pathsep.join([str(places.bin), os.environ.get("PATH", "")]))
+            is None
+        ):
             path += [str(_linked(places, "pulumi-language-python"))]
     if _official_kubernetes_plugin(places, tools, environment) is None:
         path += [str(_linked(places, "pulumi-resource-kubernetes"))]
@@ -148,12 +152,12 @@ def _official_kubernetes_plugin(places: Places, tools: Tools, environment: Mappi
     refused = places.cache / "official-kubernetes-plugin.refused"
     if refused.exists() and time.time() - refused.stat().st_mtime < ASK_AGAIN_S:
         return None
-    done = subprocess.run(
-        [tools.pulumi, "plugin", "install", *KUBERNETES_PLUGIN], env={**environment}, text=True, capture_output=True
-    )
-    if done.returncode == 0:
+    try:
+        run(tools.pulumi, "plugin", "install", *KUBERNETES_PLUGIN, environment=environment)
+    except Fault as refusal:
+        refused.write_text(str(refusal))
+    else:
         return folder
-    refused.write_text(done.stderr)
     console.print("stand-in: pulumi-resource-kubernetes (the official plugin cannot be downloaded from here)")
     return None
 

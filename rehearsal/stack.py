@@ -1,11 +1,10 @@
-"""What the rehearsal has to know of a stack: its nodes, its images, its Services. The program itself is Pulumi's to run."""
+"""What the rehearsal has to know of a stack: its nodes, images and Services. The program itself is Pulumi's to run."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 from components.settings import GpuPool, Settings, SettingsError, parse
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
+from rehearsal.command import succeeds
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT
 from rehearsal.pulumi_cli import Pulumi
@@ -71,17 +71,23 @@ def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
 
 
 def existing_kubeconfig(settings: Settings) -> Path:
-    """The kubeconfig of the user's own cluster. Fault if there is none, or if the stack names images of the rehearsal."""
-    names = [settings.images.weight_seeder, settings.images.device_plugin, *(str(model.image) for model in settings.models.values())]
+    """The kubeconfig of the user's own cluster. Fault if there is none, or the stack names the rehearsal's images."""
+    names = [
+        settings.images.weight_seeder,
+        settings.images.device_plugin,
+        *(str(model.image) for model in settings.models.values()),
+    ]
     if local := [name for name in names if name.startswith(LOCAL_IMAGES)]:
         raise Fault(
             f"CLUSTER=existing: the stack names images that only the embedded cluster has: {', '.join(local)}; "
-            "name ones that your cluster can pull in a stack of your own, and run: CLUSTER=existing make up STACK=<name>"
+            "name ones that your cluster can pull, in a stack of your own: CLUSTER=existing make up STACK=<name>"
         )
     text = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     path = Path(text.split(os.pathsep)[0]).expanduser()
     if not path.exists():
-        raise Fault(f"CLUSTER=existing: no kubeconfig at {path}; set one with: KUBECONFIG=<file> CLUSTER=existing make up")
+        raise Fault(
+            f"CLUSTER=existing: no kubeconfig at {path}; set one with: KUBECONFIG=<file> CLUSTER=existing make up"
+        )
     return path
 
 
@@ -93,8 +99,8 @@ def finder(kubectl: Path, kubeconfig: Path) -> Callable[[str, str], bool]:
         group, _, version = group_version.rpartition("/")
         namespace, _, name = identity.rpartition("/")
         resource = f"{kind}.{version}.{group}" if group and group != "core" else kind
-        command = [str(kubectl), f"--kubeconfig={kubeconfig}", "get", resource, name]
-        return subprocess.run([*command, *([f"--namespace={namespace}"] if namespace else [])], capture_output=True).returncode == 0
+        within = [f"--namespace={namespace}"] if namespace else []
+        return succeeds(kubectl, f"--kubeconfig={kubeconfig}", "get", resource, name, *within)
 
     return exists
 

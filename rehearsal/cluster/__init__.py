@@ -6,7 +6,6 @@ import fcntl
 import ipaddress
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from rehearsal.cluster import addons, certificates, control_plane, network, node
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Folders, Layout, Network, NodeSpec, number
 from rehearsal.cluster.process import Component, Supervisor
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.images import import_into
 from rehearsal.places import CHECKOUT, Places
@@ -46,7 +46,7 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
     preflight.check(places.state)
     with _locked(places):
         layout = _plan(pools, places)
-        cgroups = Cgroups.of_host()
+        cgroups = Cgroups.of_host(places.name)
         supervisor = Supervisor(folders=layout.folders, cgroups=cgroups)
         with step("network, certificates, control groups", about_s=2):
             network.ensure(layout)
@@ -68,17 +68,17 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
 
 def down(places: Places) -> None:
     """Remove everything that `up` made, and nothing else. Raises Fault if something stays."""
-    if not places.cluster.exists() and not network.left() and not Cgroups.of_host().left():
+    if not places.cluster.exists() and not network.left(places.name) and not Cgroups.of_host(places.name).left():
         return
     preflight.require_root()
     with _locked(places), step("stop and remove the embedded cluster", about_s=5):
-        cgroups = Cgroups.of_host()
+        cgroups = Cgroups.of_host(places.name)
         cgroups.kill()
         _unmount(Folders(root=places.cluster))
-        network.remove()
+        network.remove(places.name)
         cgroups.remove()
         shutil.rmtree(places.cluster, ignore_errors=False)
-    remaining = [*network.left(), *(str(path) for path in cgroups.left())]
+    remaining = [*network.left(places.name), *(str(path) for path in cgroups.left())]
     if remaining:
         raise Fault(f"still there after make down: {', '.join(remaining)}; run make down again")
 
@@ -88,7 +88,7 @@ def status(places: Places) -> Status | None:
     folders = Folders(root=places.cluster)
     if not (folders.root / "layout.json").exists():
         return None
-    cgroups = Cgroups.of_host()
+    cgroups = Cgroups.of_host(places.name)
     supervisor = Supervisor(folders=folders, cgroups=cgroups)
     return Status(
         components={name: supervisor.alive(name) for name in supervisor.recorded_names()},
@@ -116,6 +116,7 @@ def layout_of(places: Places) -> Layout:
         raise Fault("embedded cluster: not there; start it with: make up")
     known = json.loads(path.read_text())
     return Layout(
+        name=places.name,
         network=Network(block=ipaddress.IPv4Network(known["network"])),
         folders=Folders(root=places.cluster),
         nodes=tuple(NodeSpec(name=name, index=index) for name, index in known["nodes"].items()),
@@ -129,7 +130,7 @@ def _plan(pools: tuple[NodeSpec, ...], places: Places) -> Layout:
     try:
         plan = Network.from_environment()
         nodes = number((SYSTEM_NODE, *pools), known["nodes"])
-        layout = Layout(network=plan, folders=Folders(root=places.cluster), nodes=nodes)
+        layout = Layout(name=places.name, network=plan, folders=Folders(root=places.cluster), nodes=nodes)
     except ValueError as error:
         raise Fault(f"embedded cluster: {error}; mend it and run make up again") from error
     if known["network"] not in (None, str(plan.block)):
@@ -146,9 +147,7 @@ def _node_up(layout: Layout, spec: NodeSpec, images: dict[str, Path], supervisor
     containerd, *others = node.components(layout, spec, places)
     supervisor.ensure(containerd)
     # Before the kubelet starts: it would find pods whose images are missing.
-    import_into(
-        places.debs / "usr/bin/ctr", layout.folders.node(spec.name) / node.CONTAINERD_SOCKET, images
-    )
+    import_into(places.debs / "usr/bin/ctr", layout.folders.node(spec.name) / node.CONTAINERD_SOCKET, images)
     for component in others:
         supervisor.ensure(component)
 
@@ -157,7 +156,7 @@ def _hub(layout: Layout) -> Component:
     return Component(
         name="hub",
         group=control_plane.GROUP,
-        namespaces=control_plane.NAMESPACES,
+        namespaces=control_plane.namespaces(layout),
         command=(
             *(sys.executable, "-m", "rehearsal.hub", "--root", str(layout.folders.hub)),
             *("--host", str(layout.network.control), "--port", str(HUB_PORT)),
@@ -185,7 +184,7 @@ def _forget_removed_nodes(layout: Layout, supervisor: Supervisor, kubectl: Path)
 def _unmount(folders: Folders) -> None:
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for path in reversed([path for path in mounted if path.startswith(f"{folders.root}/")]):
-        subprocess.run(["umount", "--lazy", path], check=True)
+        run("umount", "--lazy", path)
 
 
 def _api_ready(folders: Folders) -> bool:
@@ -212,5 +211,7 @@ def _locked(places: Places) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Fault("embedded cluster: another make up or make down is at work; wait for it, then run again") from None
+            raise Fault(
+                "embedded cluster: another make up or make down is at work; wait for it, then run again"
+            ) from None
         yield

@@ -7,10 +7,11 @@ https://kubernetes.io/docs/setup/best-practices/certificates/.
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import yaml
 from cryptography import x509
@@ -18,13 +19,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout, Network
-from rehearsal.cluster.network import namespace
+from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout, Network, NodeSpec
 
-VALID = datetime.timedelta(days=3650)
+VALID = dt.timedelta(days=3650)
 
+# User and group of each client, by the name of its file.
 CLIENTS: dict[str, tuple[str, str | None]] = {
-    # file: (user, group)
     "admin": ("kubernetes-admin", "system:masters"),
     "controller-manager": ("system:kube-controller-manager", None),
     "scheduler": ("system:kube-scheduler", None),
@@ -46,19 +46,34 @@ def ensure(layout: Layout) -> None:
         pki,
         "apiserver",
         user="kube-apiserver",
-        names=("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{CLUSTER_DOMAIN}"),
+        names=(
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
+        ),
         addresses=(network.control, network.services[1], ipaddress.IPv4Address("127.0.0.1")),
     )
     for file, (user, group) in CLIENTS.items():
         _certificate(pki, file, user=user, group=group)
         _kubeconfig(pki, network, file)
     for node in layout.nodes:
-        file = namespace(node.name)
+        file = node_file(node)
         _certificate(
-            pki, file, user=f"system:node:{node.name}", group="system:nodes", names=(node.name,), addresses=(network.node(node.index),)
+            pki,
+            file,
+            user=f"system:node:{node.name}",
+            group="system:nodes",
+            names=(node.name,),
+            addresses=(network.node(node.index),),
         )
         _kubeconfig(pki, network, file)
     _write(layout.folders.root / "kubeconfig", (pki / "admin.kubeconfig").read_bytes())
+
+
+def node_file(node: NodeSpec) -> str:
+    """The name of a node's key, certificate and kubeconfig, without suffix."""
+    return f"node-{node.name}"
 
 
 def _authority(pki: Path, name: str) -> None:
@@ -102,15 +117,16 @@ def _certificate(
         return
     key = _key(pki / f"{name}.key")
     issuer = x509.load_pem_x509_certificate((pki / f"{authority}.crt").read_bytes())
-    issuer_key = serialization.load_pem_private_key((pki / f"{authority}.key").read_bytes(), None)
-    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+    issuer_key = _key(pki / f"{authority}.key")
     organization = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
     subject = x509.Name([*organization, x509.NameAttribute(NameOID.COMMON_NAME, user)])
     alternatives = [x509.DNSName(each) for each in names] + [x509.IPAddress(each) for each in addresses]
     builder = (
         _builder(subject, issuer.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
     )
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
@@ -118,7 +134,7 @@ def _certificate(
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -126,7 +142,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .public_key(key)
         .serial_number(x509.random_serial_number())
         # A clock that is set back a little must not make the cluster's own certificates invalid.
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + VALID)
     )
 
@@ -134,11 +150,11 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 def _key(path: Path) -> ec.EllipticCurvePrivateKey:
     """The private key in `path`, made if it is not there."""
     if path.exists():
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return key
+        return cast("ec.EllipticCurvePrivateKey", serialization.load_pem_private_key(path.read_bytes(), None))
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
     _write(path, pem)
     return key
 
@@ -152,7 +168,10 @@ def _kubeconfig(pki: Path, network: Network, user: str) -> None:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
-            {"name": "rehearsal", "cluster": {"server": network.api, "certificate-authority-data": _base64(pki / "ca.crt")}}
+            {
+                "name": "rehearsal",
+                "cluster": {"server": network.api, "certificate-authority-data": _base64(pki / "ca.crt")},
+            }
         ],
         "users": [
             {

@@ -1,4 +1,4 @@
-"""The cgroups of the cluster. Whatever it starts, and whatever that starts, is in them: so all of it can be found and ended."""
+"""The cgroups of the cluster. Whatever it starts, and whatever that starts, is in them, to be found and ended."""
 
 from __future__ import annotations
 
@@ -12,26 +12,32 @@ from pathlib import Path
 from rehearsal.fault import Fault
 
 MOUNT = Path("/sys/fs/cgroup")
-TOP = "inference-rehearsal"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cgroups:
     """cgroup v2 (one hierarchy) or v1 (one a controller), as the host has it."""
 
+    name: str
     hierarchies: tuple[Path, ...]
     unified: bool
 
     @classmethod
-    def of_host(cls, mount: Path = MOUNT) -> Cgroups:
+    def of_host(cls, name: str, mount: Path = MOUNT) -> Cgroups:
         """What is mounted at /sys/fs/cgroup. Fault if the controllers that a kubelet needs are not there."""
         if (mount / "cgroup.controllers").exists():
             available = set((mount / "cgroup.controllers").read_text().split())
-            found = cls(hierarchies=(mount,), unified=True)
+            found = cls(name=name, hierarchies=(mount,), unified=True)
         else:
-            folders = {path.resolve() for path in mount.iterdir() if (path / "cgroup.procs").exists()} if mount.exists() else set()
-            available = {path.name for path in mount.iterdir() if path.resolve() in folders} if mount.exists() else set()
-            found = cls(hierarchies=tuple(sorted(folders)), unified=False)
+            folders = (
+                {path.resolve() for path in mount.iterdir() if (path / "cgroup.procs").exists()}
+                if mount.exists()
+                else set()
+            )
+            available = (
+                {path.name for path in mount.iterdir() if path.resolve() in folders} if mount.exists() else set()
+            )
+            found = cls(name=name, hierarchies=tuple(sorted(folders)), unified=False)
         missing = {"cpu", "memory", "pids", "cpuset"} - {name for entry in available for name in entry.split(",")}
         if missing:
             raise Fault(
@@ -41,13 +47,13 @@ class Cgroups:
         return found
 
     def make(self, name: str) -> str:
-        """Make the group `name` below ours in every hierarchy and give its path as a kubelet's `cgroupRoot` wants it."""
+        """Make the group `name` below ours in every hierarchy; give its path as a kubelet's `cgroupRoot` wants it."""
         for hierarchy in self.hierarchies:
-            top = hierarchy / TOP
+            top = hierarchy / self.name
             for group in (top, top / name):
                 group.mkdir(exist_ok=True)
                 self._open(group)
-        return f"/{TOP}/{name}"
+        return f"/{self.name}/{name}"
 
     def _open(self, group: Path) -> None:
         """Let the group have what its parent has: v1 cpusets start empty, v2 controllers start switched off."""
@@ -62,7 +68,7 @@ class Cgroups:
 
     def join_script(self, name: str) -> str:
         """Shell text by which a process enters the group `name`, which exists."""
-        groups = [hierarchy / TOP / name for hierarchy in self._tracking()]
+        groups = [hierarchy / self.name / name for hierarchy in self._tracking()]
         return "".join(f"echo $$ > {group}/cgroup.procs && " for group in groups)
 
     def _tracking(self) -> list[Path]:
@@ -73,7 +79,7 @@ class Cgroups:
         """The processes in the group `name` and below: daemons, container shims, containers. Zombies are left out."""
         found: set[int] = set()
         for hierarchy in self.hierarchies:
-            for procs in (hierarchy / TOP / name).rglob("cgroup.procs"):
+            for procs in (hierarchy / self.name / name).rglob("cgroup.procs"):
                 with contextlib.suppress(OSError):
                     found.update(int(pid) for pid in procs.read_text().split())
         return {pid for pid in found if not _is_zombie(pid)}
@@ -83,7 +89,9 @@ class Cgroups:
         deadline = time.monotonic() + within_s
         while left := self.processes(name):
             if time.monotonic() > deadline:
-                raise Fault(f"processes {sorted(left)} do not end after SIGKILL; look at them with ps, then make down again")
+                raise Fault(
+                    f"processes {sorted(left)} do not end after SIGKILL; look at them with ps, then make down again"
+                )
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -92,15 +100,15 @@ class Cgroups:
     def remove(self) -> None:
         """Remove our groups, innermost first. They must be empty of processes."""
         for hierarchy in self.hierarchies:
-            top = hierarchy / TOP
+            top = hierarchy / self.name
             if top.exists():
                 groups = [path for path in top.rglob("*") if path.is_dir()]
-                for group in sorted(groups, key=lambda path: len(path.parts), reverse=True) + [top]:
+                for group in [*sorted(groups, key=lambda path: len(path.parts), reverse=True), top]:
                     _remove_group(group)
 
     def left(self) -> list[Path]:
         """Our groups that still exist."""
-        return [hierarchy / TOP for hierarchy in self.hierarchies if (hierarchy / TOP).exists()]
+        return [hierarchy / self.name for hierarchy in self.hierarchies if (hierarchy / self.name).exists()]
 
 
 def _remove_group(group: Path) -> None:

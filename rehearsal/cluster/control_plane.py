@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
 from rehearsal.cluster.layout import Folders, Layout
-from rehearsal.cluster.network import CONTROL, namespace_path
+from rehearsal.cluster.network import namespace_path
 from rehearsal.cluster.process import Component
 from rehearsal.places import Places
 from rehearsal.toolchain import library_path
 
 ETCD = "http://127.0.0.1:2379"
 GROUP = "control"
-NAMESPACES = (("net", namespace_path(CONTROL)),)
 
 
 def components(layout: Layout, places: Places) -> tuple[Component, ...]:
@@ -40,6 +40,11 @@ def components(layout: Layout, places: Places) -> tuple[Component, ...]:
     )
 
 
+def namespaces(layout: Layout) -> tuple[tuple[str, Path], ...]:
+    """What the control plane's programs enter."""
+    return (("net", namespace_path(layout.control_namespace)),)
+
+
 def api_client(folders: Folders, base_url: str) -> httpx.Client:
     """An administrator's HTTP client for the API server."""
     context = ssl.create_default_context(cafile=str(folders.pki / "ca.crt"))
@@ -52,7 +57,7 @@ def _etcd(layout: Layout, places: Places) -> Component:
     return Component(
         name="etcd",
         group=GROUP,
-        namespaces=NAMESPACES,
+        namespaces=namespaces(layout),
         command=(
             f"{places.debs}/usr/bin/etcd",
             f"--data-dir={data}",
@@ -76,7 +81,7 @@ def _apiserver(layout: Layout, places: Places) -> Component:
     return Component(
         name="kube-apiserver",
         group=GROUP,
-        namespaces=NAMESPACES,
+        namespaces=namespaces(layout),
         command=(
             f"{places.bin}/kube-apiserver",
             f"--advertise-address={network.control}",
@@ -129,7 +134,7 @@ def _client(layout: Layout, places: Places, name: str, *, port: int, arguments: 
     return Component(
         name=f"kube-{name}",
         group=GROUP,
-        namespaces=NAMESPACES,
+        namespaces=namespaces(layout),
         command=(
             f"{places.bin}/kube-{name}",
             f"--kubeconfig={kubeconfig}",
@@ -146,13 +151,13 @@ def _client(layout: Layout, places: Places, name: str, *, port: int, arguments: 
 
 
 def _healthz(address: str, port: int) -> Callable[[], bool]:
+    url = f"https://{address}:{port}/healthz"
+
     def ready() -> bool:
         try:
             # Its certificate is self-signed, in memory; /healthz needs no credentials.
-            return httpx.get(f"https://{address}:{port}/healthz", verify=False, timeout=2, trust_env=False).is_success
+            return httpx.get(url, verify=False, timeout=2, trust_env=False).is_success  # noqa: S501
         except httpx.HTTPError:
             return False
 
     return ready
-
-

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEFAULT_NETWORK = "10.77.0.0/16"
+PREFIX_LENGTH = 16
 CLUSTER_DOMAIN = "cluster.local"
 MOST_NODES = 64
 """Pod subnets 10.77.64.0/24 to 10.77.127.0/24."""
@@ -48,10 +49,10 @@ class Network:
 
     @classmethod
     def from_environment(cls) -> Network:
-        """The block that `REHEARSAL_NETWORK` names, or the default. Raises ValueError unless it is a private IPv4 /16."""
+        """The block that `REHEARSAL_NETWORK` names, or the default. ValueError unless it is a private IPv4 /16."""
         text = os.environ.get("REHEARSAL_NETWORK", DEFAULT_NETWORK)
         block = ipaddress.IPv4Network(text)
-        if block.prefixlen != 16 or not block.is_private:
+        if block.prefixlen != PREFIX_LENGTH or not block.is_private:
             raise ValueError(f"{text} is not a private IPv4 network with prefix length 16")
         return cls(block=block)
 
@@ -80,7 +81,7 @@ class Network:
 
     @property
     def host(self) -> ipaddress.IPv4Address:
-        """This host's end."""
+        """The address that this host has on the bridge."""
         return self.nodes[254]
 
     @property
@@ -156,9 +157,19 @@ def number(nodes: tuple[NodeSpec, ...], known: dict[str, int]) -> tuple[NodeSpec
 class Layout:
     """The whole cluster on paper."""
 
+    name: str
     network: Network
     folders: Folders
     nodes: tuple[NodeSpec, ...]
+
+    @property
+    def control_namespace(self) -> str:
+        """The network namespace with the bridge, the control plane and the hub."""
+        return f"{self.name}.control"
+
+    def namespace(self, node: NodeSpec) -> str:
+        """The network namespace of a node."""
+        return f"{self.name}.{node.name}"
 
     def __post_init__(self) -> None:
         if len({node.name for node in self.nodes}) != len(self.nodes):

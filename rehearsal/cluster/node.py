@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rehearsal.cluster.certificates import node_file
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Folders, Layout, NodeSpec
-from rehearsal.cluster.network import namespace, namespace_path
+from rehearsal.cluster.network import AFRESH, namespace_path
 from rehearsal.cluster.process import Component
-from rehearsal.fault import Fault
+from rehearsal.cluster.templates import render
+from rehearsal.command import run, succeeds
 from rehearsal.nvml import write_gpus
 from rehearsal.places import Places
 from rehearsal.toolchain import library_path
@@ -40,7 +40,9 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
     layout.folders.volumes.mkdir(parents=True, exist_ok=True)
     cgroups.make(daemons(node))
     cgroup_root = cgroups.make(node.name)
-    (folder / "etc/resolv.conf").write_text("# No name outside of the cluster is resolved: nothing is fetched from there.\n")
+    (folder / "etc/resolv.conf").write_text(
+        "# No name outside of the cluster is resolved: nothing is fetched from there.\n"
+    )
     _write_changed(folder / "etc/containerd.toml", _containerd(folder, places))
     _write_changed(folder / "etc/cni/10-bridge.conflist", _cni(layout, node))
     _write_changed(folder / "etc/kubelet.yaml", _kubelet(layout, node, cgroup_root))
@@ -57,11 +59,11 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
     folder = layout.folders.node(node.name)
     etc = folder / "etc"
     address = layout.network.node(node.index)
-    namespaces = (("net", namespace_path(namespace(node.name))), ("mount", layout.folders.namespaces / node.name))
+    namespaces = (("net", namespace_path(layout.namespace(node))), ("mount", layout.folders.namespaces / node.name))
     environment = {
         "LD_LIBRARY_PATH": library_path(places.debs),
         # nft for kube-proxy, runc and the shim for containerd; then what the host has.
-        "PATH": f"{places.debs}/usr/sbin:{places.debs}/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": f"{places.debs}/usr/sbin:{places.debs}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
     return (
         Component(
@@ -80,7 +82,7 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
             command=(
                 f"{places.bin}/kubelet",
                 f"--config={etc}/kubelet.yaml",
-                f"--kubeconfig={layout.folders.pki}/{namespace(node.name)}.kubeconfig",
+                f"--kubeconfig={layout.folders.pki}/{node_file(node)}.kubeconfig",
                 f"--hostname-override={node.name}",
                 f"--node-ip={address}",
                 f"--node-labels={','.join(f'{key}={value}' for key, value in node.labels)}",
@@ -103,13 +105,14 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
 
 
 def daemons(node: NodeSpec) -> str:
-    """The cgroup of the node's own programs and of the shims of its containers; the pods are in one named like the node."""
+    """The cgroup of the node's own programs and its containers' shims; the pods are in one named like the node."""
     return f"{node.name}.daemons"
 
 
 def _containerd(folder: Path, places: Places) -> str:
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=False)
-    return template.get_template("containerd.toml.j2").render(
+    return render(
+        Path(__file__).parent,
+        "containerd.toml.j2",
         cni_bin=places.debs / "usr/lib/cni",
         cni_conf=folder / "etc/cni",
         runc=places.debs / "usr/sbin/runc",
@@ -131,7 +134,11 @@ def _cni(layout: Layout, node: NodeSpec) -> str:
                     "hairpinMode": True,
                     # Every pod subnet is routed, so no address needs translation.
                     "ipMasq": False,
-                    "ipam": {"type": "host-local", "ranges": [[{"subnet": str(subnet)}]], "routes": [{"dst": "0.0.0.0/0"}]},
+                    "ipam": {
+                        "type": "host-local",
+                        "ranges": [[{"subnet": str(subnet)}]],
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                    },
                 }
             ],
         }
@@ -146,10 +153,14 @@ def _kubelet(layout: Layout, node: NodeSpec, cgroup_root: str) -> str:
             "kind": "KubeletConfiguration",
             "address": address,
             "healthzBindAddress": address,
-            "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": f"{pki}/ca.crt"}},
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": f"{pki}/ca.crt"},
+            },
             "authorization": {"mode": "Webhook"},
-            "tlsCertFile": f"{pki}/{namespace(node.name)}.crt",
-            "tlsPrivateKeyFile": f"{pki}/{namespace(node.name)}.key",
+            "tlsCertFile": f"{pki}/{node_file(node)}.crt",
+            "tlsPrivateKeyFile": f"{pki}/{node_file(node)}.key",
             "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": cgroup_root,
@@ -213,10 +224,10 @@ def _mount_namespace(folders: Folders, node: NodeSpec, cgroups: Cgroups) -> None
     """
     handle = folders.namespaces / node.name
     folders.namespaces.mkdir(parents=True, exist_ok=True)
-    if subprocess.run(["mountpoint", "--quiet", str(folders.namespaces)]).returncode:
+    if not _is_mounted(folders.namespaces):
         # A namespace's file can only be kept on a mount that is private.
-        _run("mount", "--bind", str(folders.namespaces), str(folders.namespaces))
-        _run("mount", "--make-private", str(folders.namespaces))
+        run("mount", "--bind", folders.namespaces, folders.namespaces, then=AFRESH)
+        run("mount", "--make-private", folders.namespaces, then=AFRESH)
     if _is_mounted(handle):
         return
     for group in (daemons(node), node.name):
@@ -226,17 +237,12 @@ def _mount_namespace(folders: Folders, node: NodeSpec, cgroups: Cgroups) -> None
     handle.touch()
     binds = "; ".join(f"mount --bind {folders.node(node.name) / name} {target}" for name, target in PRIVATE.items())
     # private: nothing that is mounted here is seen by the host; rshared: the containers' mounts reach each other.
-    _run("unshare", f"--mount={handle}", "--propagation=private", "/bin/sh", "-ec", f"{binds}; mount --make-rshared /")
+    setup = f"{binds}; mount --make-rshared /"
+    run("unshare", f"--mount={handle}", "--propagation=private", "/bin/sh", "-ec", setup, then=AFRESH)
 
 
 def _is_mounted(path: Path) -> bool:
     return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, text=True, capture_output=True)
-    if done.returncode:
-        raise Fault(f"{' '.join(command)[:200]} failed: {done.stderr.strip()}; make down and make up again starts afresh")
 
 
 def _serves(url: str) -> Callable[[], bool]:
@@ -253,6 +259,6 @@ def _containerd_serves(folder: Path, places: Places) -> Callable[[], bool]:
     command = [f"{places.debs}/usr/bin/ctr", "--address", str(folder / CONTAINERD_SOCKET), "--timeout", "2s", "version"]
 
     def ready() -> bool:
-        return subprocess.run(command, capture_output=True).returncode == 0
+        return succeeds(*command)
 
     return ready

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from pathlib import Path
 
+from rehearsal.command import succeeds
 from rehearsal.fault import Fault
 
 ALTERNATIVE = "or use any cluster of yours: CLUSTER=existing make up"
 CLUSTER_BYTES = 4 << 30
 """Images of three nodes, the model and its volume, logs; and the room that the kubelets must see left (evictions)."""
-PROGRAMS = ("ip", "mount", "mountpoint", "nsenter", "umount", "unshare")
+PROGRAMS = ("ip", "mount", "nsenter", "umount", "unshare")
 
 
 def check(state: Path) -> None:
     """Raise Fault with one line for the first thing that is missing."""
     if platform.system() != "Linux":
-        raise Fault(f"embedded cluster: needs Linux, this is {platform.system()}; run it in a Linux machine, {ALTERNATIVE}")
+        raise Fault(
+            f"embedded cluster: needs Linux, this is {platform.system()}; run it in a Linux machine, {ALTERNATIVE}"
+        )
     require_root()
     for program in PROGRAMS:
         if shutil.which(program) is None:
@@ -34,7 +36,9 @@ def check(state: Path) -> None:
 def require_root() -> None:
     """Raise Fault unless this is root."""
     if os.geteuid() != 0:
-        raise Fault(f"embedded cluster: needs root (kubelets make cgroups and mounts); use sudo -E make ..., {ALTERNATIVE}")
+        raise Fault(
+            f"embedded cluster: needs root (kubelets make cgroups and mounts); use sudo -E make ..., {ALTERNATIVE}"
+        )
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -43,12 +47,12 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise Fault(
-            f"disk: {what} needs {needed / 2**30:.0f} GiB under {existing}, {free / 2**30:.1f} GiB are free; free some, "
-            "or set XDG_CACHE_HOME and XDG_STATE_HOME to a larger disk"
+            f"disk: {what} needs {needed / 2**30:.0f} GiB under {existing}, {free / 2**30:.1f} GiB are free; "
+            "free some, or set XDG_CACHE_HOME and XDG_STATE_HOME to a larger disk"
         )
 
 
 def _has_filesystem(name: str) -> bool:
     if name in Path("/proc/filesystems").read_text().split():
         return True
-    return shutil.which("modprobe") is not None and subprocess.run(["modprobe", name], capture_output=True).returncode == 0
+    return shutil.which("modprobe") is not None and succeeds("modprobe", name)

@@ -26,9 +26,9 @@ TAIL_LINES = 4
 class Component:
     """A long-running program of the cluster.
 
-    `group` is the cgroup that it and its children live in, `namespaces` the namespaces that it enters (kind as `nsenter`
-    names it: file). `watched` are configuration files: if one changes, the component is started anew. `ready` says whether
-    it serves.
+    `group` is the cgroup that it and its children live in, `namespaces` what it enters (kind as `nsenter` names it, and
+    file). `watched` are configuration files: if one changes, the component is started anew. `ready` says whether it
+    serves.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Supervisor:
     cgroups: Cgroups
 
     def ensure(self, component: Component) -> bool:
-        """Have `component` run and be ready; True if it had to be started. Fault with its last log lines if it cannot."""
+        """Have `component` run and be ready; True if it had to be started. Fault with its last lines if it cannot."""
         if self.alive(component.name) and self._recorded(component.name).get("spec") == _spec(component):
             if not component.ready():
                 self._await_ready(component)
@@ -114,10 +114,13 @@ class Supervisor:
         deadline = time.monotonic() + component.ready_within_s
         while not component.ready():
             if not self.alive(component.name):
-                raise Fault(f"{component.name} ended at start: {self.tail(component.name)}; its log: {self.log(component.name)}")
+                raise Fault(
+                    f"{component.name} ended at start: {self.tail(component.name)}; its log: {self.log(component.name)}"
+                )
             if time.monotonic() > deadline:
                 raise Fault(
-                    f"{component.name} is not ready after {component.ready_within_s:.0f} s: {self.tail(component.name)}; "
+                    f"{component.name} is not ready after {component.ready_within_s:.0f} s: "
+                    f"{self.tail(component.name)}; "
                     f"its log: {self.log(component.name)}"
                 )
             time.sleep(0.1)

@@ -7,8 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from rehearsal.command import run
 from rehearsal.fault import Fault
-from rehearsal.images.oci import run, sources
+from rehearsal.images.oci import sources
 from rehearsal.places import CHECKOUT
 from rehearsal.toolchain.debian import DebianPackage, unpack
 
@@ -129,9 +130,11 @@ def compile_python(root: Path, packages: Path) -> None:
     options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", root, "-p", "/")
     run(
         *(*python, "-m", "compileall", *options, root),
-        PYTHONHOME=str(packages / "usr"),
-        PYTHONHASHSEED="0",
-        PYTHONDONTWRITEBYTECODE="1",
+        environment={
+            "PYTHONHOME": str(packages / "usr"),
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from rehearsal.fault import Fault
+from rehearsal.command import run
 from rehearsal.progress import step
 
 EPOCH = "1970-01-01T00:00:00Z"
@@ -122,7 +120,7 @@ def build(image: Image, cache: Path, umoci: Path) -> Path:
 def manifest_digest(archive: Path) -> str:
     """The digest (`sha256:...`) under which containerd knows the archive's one image."""
     with tarfile.open(archive) as tar:
-        index = cast(IO[bytes], tar.extractfile("index.json"))  # a regular file of every OCI layout
+        index = cast("IO[bytes]", tar.extractfile("index.json"))  # a regular file of every OCI layout
         return str(json.load(index)["manifests"][0]["digest"])
 
 
@@ -138,17 +136,3 @@ def import_into(ctr: Path, socket: Path, archives: Mapping[str, Path]) -> list[s
     for name, archive in wanted.items():
         run(*client, "import", "--base-name", name.rpartition(":")[0], archive)
     return list(wanted)
-
-
-def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Runs a command and gives its output; a Fault with its last lines where it fails."""
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, env=os.environ | environment, text=True, capture_output=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise Fault(f"{command[0]}: not found; install it and run again, or use CLUSTER=existing make up") from error
-    if done.returncode:
-        tail = " | ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-3:])
-        raise Fault(f"{Path(command[0]).name} {command[1]} failed: {tail}; running again starts afresh")
-    return done.stdout

@@ -6,12 +6,10 @@ rehearsed node. It reads the two files that this module writes; nvml.c describes
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import uuid
 from pathlib import Path
 
-from rehearsal.fault import Fault
+from rehearsal.command import run
 
 SOURCE = Path(__file__).with_name("nvml.c")
 LIBRARY = "libnvidia-ml.so.1"
@@ -29,15 +27,9 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "gpu.rehearsal.inference")
 
 def build_library(folder: Path) -> Path:
     """Compiles the library into the folder and returns its path. Raises Fault without gcc or the C headers."""
-    if shutil.which("gcc") is None:
-        raise Fault(
-            "gcc: not on PATH; install it (Debian: apt-get install gcc libc6-dev), or use CLUSTER=existing make up"
-        )
     library = folder / LIBRARY
-    command = ["gcc", "-std=gnu11", "-O2", "-fPIC", "-shared", "-pthread", f"-Wl,-soname,{LIBRARY}"]
-    done = subprocess.run([*command, "-o", library, SOURCE], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Fault(f"gcc: {done.stderr.strip().splitlines()[0]}; install libc6-dev and run again")
+    flags = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-pthread", f"-Wl,-soname,{LIBRARY}")
+    run("gcc", *flags, "-o", library, SOURCE, then="install gcc and libc6-dev and run again")
     return library
 
 

@@ -1,4 +1,4 @@
-"""Starts a stand-in as the engine starts a plugin: `__main__.py language_host|kubernetes_host [OPTIONS] ENGINE_ADDRESS`.
+"""Starts a stand-in as the engine starts a plugin: `__main__.py language_host|kubernetes_host ... ENGINE_ADDRESS`.
 
 The port is the first line on stdout; the plugin leaves quietly on SIGINT, on SIGTERM, and when the engine is gone.
 """

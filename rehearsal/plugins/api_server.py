@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 # Kinds of Kubernetes itself without a namespace: known, so that a preview need not ask and works offline.
-CLUSTER_WIDE = {
-    *("Namespace Node PersistentVolume ClusterRole ClusterRoleBinding StorageClass PriorityClass RuntimeClass").split(),
-    *("CustomResourceDefinition APIService CSIDriver DeviceClass IngressClass ValidatingAdmissionPolicy").split(),
-    *("MutatingWebhookConfiguration ValidatingWebhookConfiguration ValidatingAdmissionPolicyBinding").split(),
-}
+CLUSTER_WIDE = """Namespace Node PersistentVolume ClusterRole ClusterRoleBinding StorageClass PriorityClass RuntimeClass
+    CustomResourceDefinition APIService CSIDriver DeviceClass IngressClass MutatingWebhookConfiguration
+    ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding""".split()
 
 
 class Refused(Exception):

@@ -60,9 +60,11 @@ def _rollout(obj: Obj, spec: Obj, status: Obj, conditions: Obj) -> tuple[bool, s
     if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
         return False, "waiting for the controller to see the change"
     if obj["kind"] == "DaemonSet":
-        want, updated, up = (status.get(k, 0) for k in ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"))
+        names = ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
     else:
-        want, updated, up = spec.get("replicas", 1), status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+        status = {"want": spec.get("replicas", 1)} | status
+        names = ("want", "updatedReplicas", "availableReplicas")
+    want, updated, up = (status.get(name, 0) for name in names)
     old = max(status.get("replicas", 0) - updated, 0)
     wrong = {"ReplicaFailure": "True", "Progressing": "False"}
     said = [f"[{c['reason']}] {c['message']}" for kind, c in conditions.items() if c["status"] == wrong.get(kind)]
@@ -92,7 +94,8 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
     labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{k}={v}" for k, v in labels.items())
     pods = [obj] if obj["kind"] == "Pod" else ask(f"{home}/pods", labelSelector=selector).get("items", ())
-    unready = [pod for pod in pods if not judge(pod | {"kind": "Pod"}, ask)[0] and "deletionTimestamp" not in pod["metadata"]]
+    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    unready = [pod for pod in alive if not judge(pod | {"kind": "Pod"}, ask)[0]]
     newest = sorted(unready, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[-2:]
     found = [trouble for pod in newest for trouble in _pod_troubles(pod, ask, f"{home}/pods", lines)]
     concerned = {pod["metadata"]["name"] for pod in newest}
@@ -106,9 +109,9 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
 
 def _pod_troubles(pod: Obj, ask: Ask, pods: str, lines: int) -> list[str]:
     name, status, found = pod["metadata"]["name"], pod.get("status") or {}, []
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            found.append(f"[{condition.get('reason')}] {condition.get('message')}")
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    if conditions.get("PodScheduled", {}).get("status") == "False":
+        found.append(f"[{conditions['PodScheduled'].get('reason')}] {conditions['PodScheduled'].get('message')}")
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         state, waiting = container.get("state") or {}, (container.get("state") or {}).get("waiting") or {}
         last = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}

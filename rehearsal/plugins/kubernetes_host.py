@@ -23,7 +23,8 @@ from rehearsal.plugins.properties import UNKNOWN, bare, dump, has_unknown, like,
 
 Obj = dict[str, Any]
 OURS = ("__inputs", "__fieldManager", "__initialApiVersion")  # what the state holds beside the live object
-SERVER_SET = "creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation managedFields resourceVersion uid"
+SERVER_SET = """creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation managedFields resourceVersion
+    uid""".split()
 POLL_S, LOOK_CLOSER_S, PATIENCE_S = 0.5, 5.0, 600.0
 
 
@@ -54,7 +55,7 @@ def object_id(obj: Obj) -> str:
 def cleaned(obj: Obj) -> Obj:
     """`obj` without what only the server sets."""
     metadata = obj.get("metadata") or {}
-    kept = metadata if metadata == UNKNOWN else {k: v for k, v in metadata.items() if k not in SERVER_SET.split()}
+    kept = metadata if metadata == UNKNOWN else {k: v for k, v in metadata.items() if k not in SERVER_SET}
     return obj | {"metadata": kept}
 
 
@@ -117,7 +118,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def DiffConfig(self, request: pb.DiffRequest, context: Any) -> Any:
         old, new = bare(load(request.olds)), bare(load(request.news))
         changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-        # Another cluster replaces everything. Its identifier says which it is; where there is none, the kubeconfig must.
+        # Another cluster replaces everything. Its identifier says which it is; where there is none, the kubeconfig does.
         known = "clusterIdentifier" in old or "clusterIdentifier" in new
         identity = {"clusterIdentifier"} & {*old} & {*new} if known else {"kubeconfig", "context", "cluster"}
         changes = pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE
@@ -142,9 +143,9 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         proposed = request.autonaming.proposed_name or made_up
         inputs = named(cleaned(bare(given)), bare(load(request.olds)), proposed)
         metadata = inputs["metadata"]
-        if metadata != UNKNOWN and not metadata.get("namespace"):
-            if self.api.is_namespaced(inputs["apiVersion"], inputs["kind"]):
-                inputs = inputs | {"metadata": metadata | {"namespace": self.api.namespace}}
+        unplaced = metadata != UNKNOWN and not metadata.get("namespace")
+        if unplaced and self.api.is_namespaced(inputs["apiVersion"], inputs["kind"]):
+            inputs = inputs | {"metadata": metadata | {"namespace": self.api.namespace}}
         return pb.CheckResponse(inputs=dump(like(inputs, given)))
 
     @answer
@@ -159,7 +160,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
                 self._warn_once(fault)
             except Refused:
                 pass  # its namespace or kind is to come, or it is not valid: nothing to be learnt for the diff
-        forced = diff.force_new(new, self._flag(f"enable{new['kind']}Mutable"))
+        forced = diff.force_new(new, mutable=self._flag(f"enable{new['kind']}Mutable"))
         detailed, replaced = {}, []
         for path, change in found.items():
             name, replaces = diff.property_path(path), diff.replaces(path, forced)
@@ -169,9 +170,9 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         if new["kind"] == "Job" and annotation(new, "replaceUnready") == "true":
             job = self._get(live)
             replaced += [] if job and awaits.judge(job, self._ask)[0] else ["metadata.annotations"]
-        same_name = annotation(new, "autonamed") != "true" and new["metadata"] != UNKNOWN and object_id(new) == request.id
         changes = pb.DiffResponse.DIFF_SOME if detailed or replaced else pb.DiffResponse.DIFF_NONE
-        first = bool(replaced) and same_name
+        fixed = annotation(new, "autonamed") != "true" and new["metadata"] != UNKNOWN
+        first = bool(replaced) and fixed and object_id(new) == request.id
         return pb.DiffResponse(
             changes=changes, replaces=replaced, detailedDiff=detailed, hasDetailedDiff=True, deleteBeforeReplace=first
         )
@@ -201,7 +202,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         if not given:
             inputs = cleaned({k: v for k, v in live.items() if k != "status"})
             inputs["metadata"].get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
-        record = functools.partial(checkpoint, inputs, pattern=given, manager=state.get("__fieldManager", manager_name()))
+        manager = state.get("__fieldManager") or manager_name()
+        record = functools.partial(checkpoint, inputs, pattern=given, manager=manager)
         if given and live["kind"] in (*awaits.PODS_OF, "Service"):
             live = self._settled(request.urn, inputs, live, 0, record)
         recorded = record(live)
@@ -224,7 +226,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             found = self._get(old)
         return Empty()
 
-    def _log(self, urn: str, message: str, severity: Any = engine_pb2.INFO, ephemeral: bool = False) -> None:
+    def _log(self, urn: str, message: str, severity: Any = engine_pb2.INFO, *, ephemeral: bool = False) -> None:
         self.engine.Log(engine_pb2.LogRequest(severity=severity, message=message, urn=urn, ephemeral=ephemeral))
 
     def _warn_once(self, fault: Unreachable) -> None:
@@ -271,8 +273,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         applied: Obj = self.api.ask("PATCH", self.api.path(inputs), inputs, "application/apply-patch+yaml", **query)
         return applied
 
-    def _dry_run(self, inputs: Obj, live: Obj, manager: str, anew: bool) -> Obj:
-        """What the server would make of `inputs`; `anew`: in place of the object of that name, if it cannot change."""
+    def _dry_run(self, inputs: Obj, live: Obj, manager: str, *, anew: bool) -> Obj:
+        """What the server would make of `inputs`; `anew`: if need be, in place of the one there is."""
         try:
             return self._apply(inputs, live, manager, dryRun="All", **({} if live else {"force": "true"}))
         except Refused as fault:
@@ -332,7 +334,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
                 break
             if ready is None or self.cancelled.is_set() or now - started >= patience:
                 how = "failed" if ready is None else "was cancelled" if self.cancelled.is_set() else "timed out"
-                message = f"{live['kind']} {object_id(live)} exists, but waiting for it to become ready {how}: {message}"
+                message = f"{live['kind']} {object_id(live)} exists, but the wait for it {how}: {message}"
                 raise NotReady(message, live, record(live), awaits.troubles(live, self._ask))
             if now - looked > LOOK_CLOSER_S:
                 looked, closer = now, "; ".join(awaits.troubles(live, self._ask, lines=1))

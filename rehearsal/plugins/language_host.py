@@ -1,4 +1,4 @@
-"""The Python language host: runs a program, or a policy pack, with the interpreter that `runtime:` in Pulumi.yaml names.
+"""The Python language host: runs a program or a policy pack with the interpreter that Pulumi.yaml's `runtime:` names.
 
 As Pulumi's own host does: the same script runs the program, and its exit status 32 says that the user knows already.
 """
@@ -118,8 +118,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(self, request: pb.RunPluginRequest, context: Any) -> Iterator[Any]:
         python, environment = interpreter(request.info)
         environment |= dict(pair.split("=", 1) for pair in request.env)
-        program = request.info.program_directory
-        words = ["-m", "pulumi.policy", *request.args, program] if request.kind == "analyzer" else [program, *request.args]
+        words = [request.info.program_directory, *request.args]
+        if request.kind == "analyzer":
+            words = ["-m", "pulumi.policy", *request.args, request.info.program_directory]
         process = self._start(context, [python, "-u", *words], cwd=request.pwd, env=environment, stdout=subprocess.PIPE)
         yield from (pb.RunPluginResponse(stdout=line) for line in process.stdout or ())
         yield pb.RunPluginResponse(exitcode=process.wait())

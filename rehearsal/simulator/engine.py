@@ -105,7 +105,8 @@ class Engine:
     @property
     def kv_cache_usage(self) -> float:
         """Share of the KV cache's blocks in use, from 0 to 1."""
-        return sum(map(self._blocks, self._running)) / self._limits.blocks
+        held = [request.prompt_tokens + request.generated for request in self._running]
+        return sum(map(self._blocks, held)) / self._limits.blocks
 
     def submit(self, request: Request) -> None:
         """Queue the request; its `outputs` must then be read. While the engine drains it is aborted at once.
@@ -161,17 +162,17 @@ class Engine:
 
     def _schedule(self) -> int:
         """Make room for the next token of the batch, then fill up from the queue; returns prompt tokens to process."""
-        while len(self._running) > 1 and sum(map(self._blocks, self._running)) > self._limits.blocks:
+        while len(self._running) > 1 and self._next_blocks() > self._limits.blocks:
             self._waiting.appendleft(self._running.pop())
             self._metrics.preemptions.inc()
         prefilled = 0
         while self._waiting and len(self._running) < self._limits.max_num_seqs:
             request = self._waiting[0]
             tokens = request.prompt_tokens + request.generated
-            free = self._limits.blocks - sum(map(self._blocks, self._running))
+            free = self._limits.blocks - self._next_blocks()
             # The first prompt of a step may be longer than the budget: it is processed in chunks, which takes as long.
             over_budget = prefilled and prefilled + tokens > self._limits.max_num_batched_tokens
-            if over_budget or self._blocks(request) > free:
+            if over_budget or self._blocks(tokens + 1) > free:
                 break
             self._running.append(self._waiting.popleft())
             prefilled += tokens
@@ -184,9 +185,12 @@ class Engine:
             self._metrics.queue_time.observe(request.started - request.arrived)
             self._metrics.prompt_tokens.inc(request.prompt_tokens)
 
-    def _blocks(self, request: Request) -> int:
-        """Blocks of the KV cache for what the request holds and its next token."""
-        return math.ceil((request.prompt_tokens + request.generated + 1) / self._limits.block_size)
+    def _next_blocks(self) -> int:
+        """Blocks of the KV cache for what the batch holds and the next token of each."""
+        return sum(self._blocks(request.prompt_tokens + request.generated + 1) for request in self._running)
+
+    def _blocks(self, tokens: int) -> int:
+        return math.ceil(tokens / self._limits.block_size)
 
     def _advance(self, request: Request) -> None:
         """Give the request its next token, and finish it if that was the last."""

@@ -1,4 +1,4 @@
-"""The toolchain: everything that the rehearsal builds or unpacks, from one pinned list (`pins.toml`), once, into a cache."""
+"""The toolchain: what the rehearsal builds or unpacks, from one pinned list (`pins.toml`), once, into a cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.places import Places
 from rehearsal.progress import step
@@ -69,7 +69,7 @@ def ensure_cli(places: Places) -> Tools:
     """`pulumi` and `kubectl`, installed or built; and what Pulumi's Python programs are started with."""
     pinned = pins()
     with _locked(places):
-        pulumi = _installed("pulumi", ["version"], pinned.program("pulumi").version, newer_majors=False)
+        pulumi = _installed("pulumi", ["version"], pinned.program("pulumi").version)
         kubectl = _installed_kubectl(pinned.program("kubectl").version)
         if pulumi is None:
             golang.build(pinned.program("pulumi"), places.bin)
@@ -116,14 +116,13 @@ def version_of(text: str) -> tuple[int, int, int] | None:
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def _installed(name: str, arguments: list[str], least: str, *, newer_majors: bool) -> Path | None:
-    """The executable on PATH, if there is one of version `least` or later (and, unless `newer_majors`, the same major)."""
+def _installed(name: str, arguments: list[str], least: str) -> Path | None:
+    """The executable on PATH, if there is one of version `least` or later and the same major."""
     path = shutil.which(name)
     if path is None:
         return None
-    done = subprocess.run([path, *arguments], text=True, capture_output=True)
-    have, need = version_of(done.stdout), version_of(least)
-    if done.returncode or have is None or need is None or have < need or (have[0] != need[0] and not newer_majors):
+    have, need = version_of(run(path, *arguments)), version_of(least)
+    if have is None or need is None or have < need or have[0] != need[0]:
         return None
     return Path(path)
 
@@ -132,9 +131,8 @@ def _installed_kubectl(server: str) -> Path | None:
     path = shutil.which("kubectl")
     if path is None:
         return None
-    done = subprocess.run([path, "version", "--client"], text=True, capture_output=True)
-    have, need = version_of(done.stdout), version_of(server)
-    if done.returncode or have is None or need is None or have[0] != need[0] or abs(have[1] - need[1]) > KUBECTL_SKEW:
+    have, need = version_of(run(path, "version", "--client")), version_of(server)
+    if have is None or need is None or have[0] != need[0] or abs(have[1] - need[1]) > KUBECTL_SKEW:
         return None
     return Path(path)
 
@@ -156,12 +154,12 @@ def _pause(places: Places) -> None:
     if target.exists():
         return
     if shutil.which("gcc") is None:
-        raise Fault("gcc: not on PATH; install it (Debian: apt-get install gcc libc6-dev), or use CLUSTER=existing make up")
+        raise Fault(
+            "gcc: not on PATH; install it (Debian: apt-get install gcc libc6-dev), or use CLUSTER=existing make up"
+        )
     code = golang.source("kubernetes", "k8s.io/kubernetes") / "build" / "pause" / "linux" / "pause.c"
     aside = target.with_suffix(".partial")
-    done = subprocess.run(["gcc", "-static", "-Os", "-o", str(aside), str(code)], text=True, capture_output=True)
-    if done.returncode:
-        raise Fault(f"gcc: building pause failed: {done.stderr.strip().splitlines()[-1]}; install libc6-dev and run again")
+    run("gcc", "-static", "-Os", "-o", aside, code, then="install libc6-dev and run again")
     aside.replace(target)
 
 

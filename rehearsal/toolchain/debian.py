@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from rehearsal.command import run, succeeds
 from rehearsal.fault import Fault
 from rehearsal.progress import step
 
@@ -35,7 +34,9 @@ def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, title: str
     if record.exists() and json.loads(record.read_text())["list"] == fingerprint:
         return False
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Fault("apt-get: not on PATH; the embedded cluster needs Debian or Ubuntu; use CLUSTER=existing make up instead")
+        raise Fault(
+            "apt-get: not on PATH; the embedded cluster needs Debian or Ubuntu; use CLUSTER=existing make up instead"
+        )
     with step(f"unpack Debian packages: {title}", about_s=about_s):
         aside = destination.with_name(f".{destination.name}.unpacking")
         shutil.rmtree(aside, ignore_errors=True)
@@ -45,7 +46,7 @@ def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, title: str
             folder.chmod(0o755)
         versions = _download(packages, aside / "download")
         for archive in sorted((aside / "download").glob("*.deb")):
-            _run("dpkg-deb", "-x", str(archive), str(aside))
+            run("dpkg-deb", "-x", str(archive), str(aside))
         shutil.rmtree(aside / "download")
         (aside / "installed.json").write_text(json.dumps({"list": fingerprint, "versions": versions}, indent=1))
         shutil.rmtree(destination, ignore_errors=True)
@@ -62,26 +63,31 @@ def library_path(unpacked: Path) -> str:
 def _download(packages: tuple[DebianPackage, ...], folder: Path) -> dict[str, str]:
     versions = _candidates(packages)
     if set(versions) != {package.name for package in packages}:
-        _run("apt-get", "update", "-qq")
+        run("apt-get", "update", "-qq")
         versions = _candidates(packages)
     for package in packages:
         found = versions.get(package.name)
         if found is None:
-            raise Fault(f"apt: {package.name} is not in this release's archive; Debian 12 or later has it; or use CLUSTER=existing make up")
-        if subprocess.run(["dpkg", "--compare-versions", found.split(":", 1)[-1], "lt", package.least]).returncode == 0:
-            raise Fault(f"apt: {package.name} {found} is older than {package.least}; use a newer release, or CLUSTER=existing make up")
+            raise Fault(
+                f"apt: {package.name} is not in this release's archive; Debian 12 has it; or CLUSTER=existing make up"
+            )
+        if succeeds("dpkg", "--compare-versions", found.split(":", 1)[-1], "lt", package.least):
+            raise Fault(
+                f"apt: {package.name} {found} is older than {package.least}; use a newer release, "
+                "or CLUSTER=existing make up"
+            )
     try:
-        _run("apt-get", "download", "-qq", *versions, cwd=folder)
+        run("apt-get", "download", "-qq", *versions, cwd=folder)
     except Fault:
         # The index may be older than the archive: a package that it names may have been replaced.
-        _run("apt-get", "update", "-qq")
-        _run("apt-get", "download", "-qq", *versions, cwd=folder)
+        run("apt-get", "update", "-qq")
+        run("apt-get", "download", "-qq", *versions, cwd=folder)
     return versions
 
 
 def _candidates(packages: tuple[DebianPackage, ...]) -> dict[str, str]:
     """The version of each package that apt would fetch, for those that it knows."""
-    policy = _run("apt-cache", "policy", *(package.name for package in packages))
+    policy = run("apt-cache", "policy", *(package.name for package in packages), environment={"LC_ALL": "C"})
     versions: dict[str, str] = {}
     name = ""
     for line in policy.splitlines():
@@ -90,13 +96,3 @@ def _candidates(packages: tuple[DebianPackage, ...]) -> dict[str, str]:
         elif line.strip().startswith("Candidate:") and not line.endswith("(none)"):
             versions[name] = line.split()[-1]
     return versions
-
-
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, text=True, capture_output=True, env={**os.environ, "LC_ALL": "C"})
-    if done.returncode:
-        tail = " | ".join(done.stderr.strip().splitlines()[-2:])
-        raise Fault(f"{' '.join(command[:2])} failed: {tail}; mend it and run again")
-    if done.stderr and "unsandboxed" not in done.stderr:
-        print(done.stderr, file=sys.stderr, end="")
-    return done.stdout

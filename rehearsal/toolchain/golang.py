@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.progress import step
 
@@ -61,9 +60,9 @@ def build(program: GoProgram, destination: Path) -> bool:
     if program.linker:
         flags.append(f"-extldflags '{program.linker}'")
     target = str(aside / program.name) if program.packages == (".",) else f"{aside}/"
-    command = ["go", "build", "-trimpath", "-ldflags", " ".join(flags), "-o", target, *program.packages]
     with step(f"build {program.name} {program.version}", about_s=program.seconds):
-        run(command, program.module, CGO_ENABLED="1" if program.cgo else "0")
+        options = ("-trimpath", "-ldflags", " ".join(flags), "-o", target)
+        go(program.module, "build", *options, *program.packages, cgo=program.cgo)
     for binary in program.binaries:
         (aside / binary).replace(destination / binary)
     shutil.rmtree(aside)
@@ -77,29 +76,26 @@ def source(folder: str, module: str) -> Path:
 
     The download is checked against go.sum.
     """
-    run(["go", "mod", "download", module], FOLDER / folder)
-    listed: dict[str, Any] = json.loads(run(["go", "list", "-m", "-json", module], FOLDER / folder))
+    go(FOLDER / folder, "mod", "download", module)
+    listed: dict[str, Any] = json.loads(go(FOLDER / folder, "list", "-m", "-json", module))
     return Path(listed["Dir"])
 
 
 def require_go() -> None:
     """Raise Fault unless a Go of a sufficient version is on PATH."""
     if shutil.which("go") is None:
-        raise Fault(f"go: not on PATH; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later, or use CLUSTER=existing make up")
-    version = run(["go", "env", "GOVERSION"], FOLDER).strip().removeprefix("go")
+        raise Fault(
+            f"go: not on PATH; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later, or use CLUSTER=existing make up"
+        )
+    version = go(FOLDER, "env", "GOVERSION").strip().removeprefix("go")
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST_GO:
         raise Fault(f"go: version {version} is too old; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later")
 
 
-def run(command: list[str], folder: Path, **environment: str) -> str:
+def go(folder: Path, *arguments: str, cgo: bool = False) -> str:
     """Run one Go command in `folder` and give its output; Fault with its last lines if it fails."""
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "GOFLAGS": "-buildvcs=false", **environment}, text=True, capture_output=True
-    )
-    if done.returncode:
-        tail = " | ".join(done.stderr.strip().splitlines()[-3:])
-        raise Fault(f"{' '.join(command[:3])} in {folder.name} failed: {tail}; running again continues")
-    return done.stdout
+    environment = {"GOFLAGS": "-buildvcs=false", "CGO_ENABLED": str(int(cgo))}
+    return run("go", *arguments, cwd=folder, environment=environment, then="running again continues")
 
 
 def _fingerprint(program: GoProgram) -> str:
