@@ -250,7 +250,7 @@ def test_all_mistakes_are_reported_together() -> None:
 
 
 def test_a_pool_with_a_mistake_of_its_own_is_still_a_pool() -> None:
-    config = changed(SMALLEST, "gpuPools.l4.gpu.memoryGiB", 0)
+    config = changed(changed(SMALLEST, "gpuPools.l4.gpu.memoryGiB", 0), "models.chat.gpus", 1)
     assert [line.split(": ")[0] for line in mistakes(config)] == ["inference:gpuPools.l4.gpu.memoryGiB"]
 
 

@@ -12,23 +12,18 @@ import pytest
 from pulumi.runtime import mocks
 
 from components.settings import hub_token, load
+from tests.components.program import Recorder, event_loop
 from tests.components.samples import SMALLEST, changed, raw, settings
-
-
-class _Nothing(mocks.Mocks):
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, object], None]:
-        raise AssertionError(args.token)
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
-        return args.name, {}
 
 
 @pytest.fixture(autouse=True)
 def _runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("PULUMI_CONFIG", raising=False)
-    mocks.set_mocks(_Nothing(), project="inference", stack="dev", preview=True)
-    yield
-    pulumi.runtime.set_all_config({}, [])
+    with event_loop():
+        recorder = Recorder()
+        mocks.set_mocks(recorder.mocks, project="inference", stack="dev", preview=True, monitor=recorder)
+        yield
+        pulumi.runtime.set_all_config({}, [])
 
 
 def configure(values: Mapping[str, str], *secrets: str) -> pulumi.Config:

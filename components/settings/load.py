@@ -53,9 +53,7 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
     mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets)]
     tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
     try:
-        settings = Settings.model_validate(
-            {key: value for key, value in tree.items() if key not in secrets}, context={"pools": _gpus_by_pool(tree)}
-        )
+        settings = Settings.model_validate(tree, context={"pools": _gpus_by_pool(tree)})
     except ValidationError as error:
         schema = settings_schema()
         known = [*schema["properties"], TOKEN_KEY]

@@ -310,7 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _stop(number: int, _frame: object) -> None:
     """End at once: every byte so far is on the volume, and the lock falls with the process."""
-    _say(f"stopped by {signal.Signals(number).name}: run again to resume")
+    # Not through sys.stdout, which the signal may have found in the middle of a line.
+    os.write(1, f"weight-seeder: stopped by {signal.Signals(number).name}: run again to resume\n".encode())
     os._exit(128 + number)
 
 

@@ -32,7 +32,8 @@ def main(host: str, engine: str) -> None:
     stop = importlib.import_module(f"rehearsal.plugins.{host}").register(server, engine)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
     while os.getppid() == parent and not leave.wait(0.5):
         pass
     stop()

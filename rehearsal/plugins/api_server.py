@@ -10,7 +10,9 @@ from typing import Any
 # Kinds of Kubernetes itself without a namespace: known, so that a preview need not ask and works offline.
 CLUSTER_WIDE = """Namespace Node PersistentVolume ClusterRole ClusterRoleBinding StorageClass PriorityClass RuntimeClass
     CustomResourceDefinition APIService CSIDriver DeviceClass IngressClass MutatingWebhookConfiguration
-    ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding""".split()
+    ValidatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding"""
+
+NOT_FOUND, FORBIDDEN, INVALID = 404, 403, 422
 
 
 class Refused(Exception):
@@ -35,18 +37,18 @@ class ApiServer:
     @cached_property
     def _client(self) -> tuple[Any, Any, str]:
         import yaml  # noqa: PLC0415 - these take half a second that most previews do without
-        from kubernetes import client  # noqa: PLC0415
-        from kubernetes.client import configuration, rest  # noqa: PLC0415
+        from kubernetes import client  # type: ignore[import-untyped]  # noqa: PLC0415
+        from kubernetes.client import configuration, rest  # type: ignore[import-untyped]  # noqa: PLC0415
 
         client.Configuration, client.ApiClient = configuration.Configuration, None  # all that the next import needs
-        from kubernetes.config import ConfigException, kube_config  # noqa: PLC0415
+        from kubernetes.config import ConfigException, kube_config  # type: ignore[import-untyped]  # noqa: PLC0415
 
         given, settings = self.settings.get("kubeconfig", ""), configuration.Configuration()
         source: dict[str, Any] = {"filename": given or kube_config.KUBE_CONFIG_DEFAULT_LOCATION}
         if given and not Path(given.partition("\n")[0][:255]).expanduser().exists():
             source = {"config_dict": yaml.safe_load(given)}
         try:
-            loader = kube_config._get_kube_config_loader(**source, active_context=self.settings.get("context") or None)
+            loader = kube_config._get_kube_config_loader(**source, active_context=self.settings.get("context") or None)  # noqa: SLF001
             loader.load_and_set(settings)
         except (ConfigException, OSError, TypeError, AttributeError) as fault:
             raise Unreachable(f"configured Kubernetes cluster is unreachable: {fault}") from None
@@ -64,7 +66,7 @@ class ApiServer:
     def ask(self, method: str, path: str, body: Any = None, content: str = "application/json", **query: Any) -> Any:
         """The answer to one request: an object, or text where it is not JSON. Raises Refused or Unreachable."""
         rest, settings, _ = self._client
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+        from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         headers = {auth["key"]: auth["value"] for auth in settings.auth_settings().values()}
@@ -87,7 +89,7 @@ class ApiServer:
             try:
                 kinds = self.ask("GET", root)["resources"]
             except Refused as fault:
-                if fault.status != 404:
+                if fault.status != NOT_FOUND:
                     raise
                 return {}
             self._kinds[api_version] = {k["kind"]: k | {"root": root} for k in kinds if "/" not in k["name"]}
@@ -96,7 +98,7 @@ class ApiServer:
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of this kind live in a namespace; assumed of a kind that is not served (yet)."""
         if "." not in api_version or api_version.partition("/")[0].endswith(".k8s.io"):
-            return kind not in CLUSTER_WIDE
+            return kind not in CLUSTER_WIDE.split()
         try:
             return bool(self._served(api_version).get(kind, {"namespaced": True})["namespaced"])
         except Unreachable:
@@ -108,6 +110,6 @@ class ApiServer:
         served = self._served(api_version).get(kind)
         if not served:
             self._kinds.pop(api_version, None)  # a CRD may be on its way
-            raise Refused(404, f'no matches for kind "{kind}" in {api_version!r}: does its CRD exist?')
+            raise Refused(NOT_FOUND, f'no matches for kind "{kind}" in {api_version!r}: does its CRD exist?')
         scope = f"/namespaces/{metadata.get('namespace') or self.namespace}" if served["namespaced"] else ""
         return f"{served['root']}{scope}/{served['name']}/{metadata['name']}"

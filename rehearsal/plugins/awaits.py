@@ -11,7 +11,7 @@ Ask = Callable[..., Any]  # ask(path, **query): what is served there, or {}
 PODS_OF = ("Deployment", "StatefulSet", "DaemonSet", "Job", "Pod")
 
 
-def judge(obj: Obj, ask: Ask) -> tuple[bool | None, str]:
+def judge(obj: Obj, ask: Ask) -> tuple[bool | None, str]:  # noqa: PLR0911 - one for each kind
     """Whether `obj` is ready (None: it failed for good), and what is still to come.
 
     The rules for its kind, or its annotation `pulumi.com/waitFor`, are those of the official plugin.

@@ -38,7 +38,7 @@ AT_TOP = {
 
 
 def force_new(obj: dict[str, Any], *, mutable: bool) -> set[str]:
-    """The fields of `obj` whose change replaces it; `mutable`: the data of ConfigMaps or Secrets may change in place."""
+    """The fields of `obj` whose change replaces it; `mutable`: a ConfigMap's or Secret's data may change."""
     group = obj["apiVersion"].partition("/")[0] + "/" if "/" in obj["apiVersion"] else ""
     kind = group + obj["kind"]
     fields = {"metadata.name", "metadata.namespace", *AT_TOP.get(kind, "").split()}
@@ -106,7 +106,7 @@ def against_state(live: dict[str, Any], old: dict[str, Any], new: dict[str, Any]
 def confirmed(found: dict[Path, str], live: dict[str, Any], outcome: dict[str, Any]) -> dict[Path, str]:
     """Those of the changes `found` that the server would make, by the `outcome` of its dry run.
 
-    An input that is given up is a change in any case, since nobody would own it any more; so is a default made explicit.
+    An input that is given up is a change in any case: nobody would own it any more. So is a default made explicit.
     """
     before, after = readable(live), readable(outcome)
     left = {path for path, kind in found.items() if kind != "DELETE" and at(before, path) == at(after, path)}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import yaml
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
@@ -18,14 +19,14 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from pulumi.runtime.proto import provider_pb2 as pb
 
 from rehearsal.plugins import awaits, diff
-from rehearsal.plugins.api_server import ApiServer, Refused, Unreachable
+from rehearsal.plugins.api_server import FORBIDDEN, INVALID, NOT_FOUND, ApiServer, Refused, Unreachable
 from rehearsal.plugins.properties import UNKNOWN, bare, dump, has_unknown, like, load, secret
 
 Obj = dict[str, Any]
 OURS = ("__inputs", "__fieldManager", "__initialApiVersion")  # what the state holds beside the live object
 SERVER_SET = """creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation managedFields resourceVersion
-    uid""".split()
-POLL_S, LOOK_CLOSER_S, PATIENCE_S = 0.5, 5.0, 600.0
+    uid"""
+POLL_S, LOOK_CLOSER_S, PATIENCE_S, RETRIES = 0.5, 5.0, 600.0, 5
 
 
 class Unfit(Exception):
@@ -55,7 +56,7 @@ def object_id(obj: Obj) -> str:
 def cleaned(obj: Obj) -> Obj:
     """`obj` without what only the server sets."""
     metadata = obj.get("metadata") or {}
-    kept = metadata if metadata == UNKNOWN else {k: v for k, v in metadata.items() if k not in SERVER_SET}
+    kept = metadata if metadata == UNKNOWN else {k: v for k, v in metadata.items() if k not in SERVER_SET.split()}
     return obj | {"metadata": kept}
 
 
@@ -66,6 +67,12 @@ def checkpoint(inputs: Obj, live: Obj, pattern: Obj, manager: str) -> Obj:
         hidden = ("data", "stringData")
         state, recorded = ({k: secret(v) if k in hidden else v for k, v in part.items()} for part in (state, recorded))
     return dict(state, __inputs=recorded, __fieldManager=manager, __initialApiVersion=live["apiVersion"])
+
+
+def clusters(settings: Obj) -> Any:
+    """What a kubeconfig given as content says of its clusters; nothing for a path, whose content may change."""
+    given = yaml.safe_load(settings.get("kubeconfig", ""))
+    return (given.get("clusters"), settings.get("context")) if isinstance(given, dict) else None
 
 
 def named(inputs: Obj, old: Obj, proposed: str) -> Obj:
@@ -118,9 +125,11 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def DiffConfig(self, request: pb.DiffRequest, context: Any) -> Any:
         old, new = bare(load(request.olds)), bare(load(request.news))
         changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-        # Another cluster replaces everything. Its identifier says which it is; where there is none, the kubeconfig does.
+        # Another cluster replaces everything in it. Its identifier says which it is, or else the kubeconfig does.
         known = "clusterIdentifier" in old or "clusterIdentifier" in new
         identity = {"clusterIdentifier"} & {*old} & {*new} if known else {"kubeconfig", "context", "cluster"}
+        if clusters(old) == clusters(new):
+            identity -= {"kubeconfig", "context"}
         changes = pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE
         return pb.DiffResponse(changes=changes, diffs=sorted(changed), replaces=sorted(changed & identity))
 
@@ -245,7 +254,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         try:
             return self.api.ask(method, path, body, **query)
         except Refused as fault:
-            if method == "GET" or fault.status == 404:
+            if method == "GET" or fault.status == NOT_FOUND:
                 return {}
             raise
 
@@ -254,7 +263,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         try:
             live: Obj = self.api.ask("GET", self.api.path(obj))
         except Refused as fault:
-            if fault.status == 404:
+            if fault.status == NOT_FOUND:
                 return {}
             raise
         except Unreachable as fault:
@@ -278,26 +287,26 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         try:
             return self._apply(inputs, live, manager, dryRun="All", **({} if live else {"force": "true"}))
         except Refused as fault:
-            if fault.status != 422 or not anew:
+            if fault.status != INVALID or not anew:
                 raise
             other = inputs["metadata"] | {"name": f"preview-{secrets.token_hex(4)}"}
             return self._apply(inputs | {"metadata": other}, {}, manager, dryRun="All")
 
     def _create(self, urn: str, inputs: Obj, manager: str) -> Obj:
-        for attempt in range(6):
+        for attempt in range(RETRIES + 1):
             try:
                 if not self._flag("upsertExistingObjects") and self._get(inputs):
                     raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; import it, or delete it first")
                 return self._apply(inputs, {}, manager)
             except Refused as fault:
                 # The CRD or the namespace that it needs may be on its way.
-                if fault.status != 404 or attempt == 5 or self.cancelled.wait(2**attempt / 2):
+                if fault.status != NOT_FOUND or attempt == RETRIES or self.cancelled.wait(2**attempt / 2):
                     raise
                 self._log(urn, f"Retry #{attempt}; creation failed: {fault}", ephemeral=True)
         raise AssertionError
 
     def _write(self, request: Any, bag: Struct, state: Obj) -> tuple[str, Struct]:
-        """Create or (with a `state`) update an object and wait for it: its id and new state; a preview promises both."""
+        """Create or (with a `state`) update an object and await it: its id and state, which a preview promises."""
         given = load(bag)
         inputs = cleaned(bare(given))
         manager = annotation(inputs, "patchFieldManager") or state.get("__fieldManager") or manager_name()
@@ -316,7 +325,10 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             self._warn_once(fault)
             return "", bag
         except Refused as fault:
-            if request.preview and fault.status in (403, 404):  # its namespace or kind is part of this very preview
+            if request.preview and fault.status in (
+                FORBIDDEN,
+                NOT_FOUND,
+            ):  # its namespace or kind is part of this very preview
                 return "", bag
             raise Unfit(f"the Kubernetes API server refused {inputs['kind']} {object_id(inputs)}: {fault}") from None
         live = self._settled(request.urn, inputs, live, self._patience(request.timeout, inputs), record)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,8 @@ class Recorder(mocks.MockMonitor):
         super().__init__(_Echo())
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
-        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        with event_loop():
+            response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self.registrations.append(
             Registration(
                 urn=response.urn,
@@ -95,24 +97,41 @@ def run_program(
 
     `seen` gets the recorder first, for programs that fail.
     """
-    asyncio.set_event_loop(asyncio.new_event_loop())
     recorder = Recorder()
     if seen is not None:
         seen.append(recorder)
-    mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
-    pulumi.runtime.set_all_config(
-        {f"inference:{key}": value for key, value in raw(config).items()}, [f"inference:{key}" for key in secrets]
-    )
-    set_root_resource(None)  # type: ignore[arg-type]
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            # An f-string of an Output is an error then, and not a sentence in a resource's inputs.
-            patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
-            pulumi.runtime.test(_main)()  # type: ignore[no-untyped-call]
-    finally:
+    with event_loop(), pytest.MonkeyPatch.context() as patch:
+        # An f-string of an Output is an error then, and not a sentence in a resource's inputs.
+        patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+        mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
+        pulumi.runtime.set_all_config(
+            {f"inference:{key}": value for key, value in raw(config).items()}, [f"inference:{key}" for key in secrets]
+        )
         set_root_resource(None)  # type: ignore[arg-type]
-        pulumi.runtime.set_all_config({}, [])
+        try:
+            pulumi.runtime.test(_main)()  # type: ignore[no-untyped-call]
+        finally:
+            set_root_resource(None)  # type: ignore[arg-type]
+            pulumi.runtime.set_all_config({}, [])
     return recorder
+
+
+@contextmanager
+def event_loop() -> Iterator[None]:
+    """An event loop for this thread, run empty and closed in the end.
+
+    One that Pulumi opens by itself stays open, and pytest reports it.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        pending = asyncio.all_tasks(loop)
+        if pending:
+            loop.run_until_complete(asyncio.wait(pending))
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def _main() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from rehearsal.simulator import flags
 
-CONTRACT = [
-    *"serve /weights/model --host 0.0.0.0 --port 8000 --served-model-name chat --max-model-len 2048".split(),
-    *"--max-num-seqs 8 --gpu-memory-utilization 0.9 --tensor-parallel-size 1 --shutdown-timeout 60".split(),
-]
+CONTRACT = shlex.split(
+    "serve /weights/model --host 0.0.0.0 --port 8000 --served-model-name chat --max-model-len 2048 --max-num-seqs 8"
+    " --gpu-memory-utilization 0.9 --tensor-parallel-size 1 --shutdown-timeout 60"
+)
 
 
 def test_the_command_line_of_a_deployment_is_understood() -> None:
     arguments = flags.parse(CONTRACT)
 
-    assert (arguments.model, arguments.host, arguments.port) == ("/weights/model", "0.0.0.0", 8000)
+    assert (arguments.model, arguments.host, arguments.port) == ("/weights/model", "0.0.0.0", 8000)  # noqa: S104 (only parsed)
     assert arguments.served_model_names == ("chat",)
     assert (arguments.max_model_len, arguments.max_num_seqs, arguments.shutdown_timeout) == (2048, 8, 60)
     assert (arguments.gpu_memory_utilization, arguments.gpus) == (0.9, 1)

@@ -1,0 +1,277 @@
+"""Speed and size of the running stack, each figure as a ratio to what it is allowed: a measurement, not a test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.table import Table
+
+from rehearsal import cluster, stack, toolchain
+from rehearsal.cluster import control_plane, node
+from rehearsal.cluster.cgroups import Cgroups
+from rehearsal.cluster.layout import Layout
+from rehearsal.fault import Fault
+from rehearsal.places import CHECKOUT, Places
+from rehearsal.progress import console, step
+from rehearsal.pulumi_cli import Pulumi, pulumi
+
+COLD_UP_S = 180.0
+SECOND_UP_S = 30.0
+PREVIEW_RATIO = 2.5
+RESIDENT_GIB = 3.0
+REPEATS = 5
+EMPTY = "empty"
+"""The project and the stack whose program does nothing."""
+
+UNCHANGED = frozenset({"same", "read"})
+"""Pulumi's operations that leave a resource as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured figure. `allowed` is None for a part of the figure above it, 0 where nothing at all is allowed."""
+
+    name: str
+    measured: float
+    unit: str
+    allowed: float | None = None
+    ratio: float | None = None
+    note: str = ""
+    samples: tuple[float, ...] = ()
+    """What `measured` is the median of, in the order of measurement; empty where it was measured once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one command took, in seconds; `cpu_s`, of its ended processes, depends less on other work on the host."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def against(figure: Figure, allowed: float) -> Figure:
+    """The figure with what it is allowed, and its ratio to that; there is no ratio to nothing."""
+    return dataclasses.replace(figure, allowed=allowed, ratio=figure.measured / allowed if allowed else None)
+
+
+def changed_resources(update: Mapping[str, Any]) -> int:
+    """How many resources one entry of `pulumi stack history --json` created, updated, replaced or deleted."""
+    return sum(count for operation, count in update["resourceChanges"].items() if operation not in UNCHANGED)
+
+
+def preview_figure(local: Sequence[Sample], empty: Sequence[Sample]) -> Figure:
+    """The median preview of the stack over the median preview of an empty program."""
+    ratio = _median_wall(local) / _median_wall(empty)
+    cpu = statistics.median(each.cpu_s for each in local) / statistics.median(each.cpu_s for each in empty)
+    figure = Figure(name="preview over an empty program's", measured=ratio, unit="x", note=f"in CPU time {cpu:.2f} x")
+    return against(figure, PREVIEW_RATIO)
+
+
+def preview_part(name: str, samples: Sequence[Sample]) -> Figure:
+    """The median of one program's previews, and how far they lie apart."""
+    walls = tuple(each.wall_s for each in samples)
+    note = f"median of {len(walls)}, {min(walls):.1f} to {max(walls):.1f} s"
+    return Figure(name=f"  {name}", measured=statistics.median(walls), unit="s", note=note, samples=walls)
+
+
+def memory_figures(resident: Mapping[str, int], replicas: int) -> list[Figure]:
+    """The sum of what the groups have resident (bytes), then each group's part."""
+    allowance = RESIDENT_GIB * 2**30
+    total = Figure(
+        name=f"memory, cluster and {replicas} replica{'' if replicas == 1 else 's'}",
+        measured=sum(resident.values()) / 2**30,
+        unit="GiB",
+        note="proportional set size",
+    )
+    parts = (
+        Figure(name=f"  {group}", measured=size / 2**30, unit="GiB", ratio=size / allowance)
+        for group, size in resident.items()
+    )
+    return [against(total, RESIDENT_GIB), *parts]
+
+
+def row(figure: Figure) -> tuple[str, str, str, str, str]:
+    """The figure as the table shows it: name, measured, allowed, ratio, note."""
+    digits = 0 if figure.unit == "resources" else 2
+    return (
+        figure.name,
+        f"{figure.measured:.{digits}f} {figure.unit}",
+        "" if figure.allowed is None else f"{figure.allowed:g} {figure.unit}",
+        "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        figure.note,
+    )
+
+
+def noise(load: float, cpus: int) -> str:
+    """What the host did beside the bench: `load` is its one-minute load average before the first measurement."""
+    text = f"load average {load:.1f} on {cpus} CPUs before the first measurement"
+    return f"{text}: other work is under way, expect longer times" if load > cpus / 2 else text
+
+
+def alternate(run: Sequence[Callable[[], Sample]], repeats: int) -> list[list[Sample]]:
+    """Each measurement `repeats` times, taking turns, so that a slow minute of the host falls on all of them."""
+    rounds = [[measure() for measure in run] for _ in range(repeats)]
+    return [list(samples) for samples in zip(*rounds, strict=True)]
+
+
+def empty_project(folder: Path, runtime: Mapping[str, Any]) -> None:
+    """Write a project with our project's runtime and a program that does nothing."""
+    options = {**runtime["options"], "virtualenv": str(CHECKOUT / runtime["options"]["virtualenv"])}
+    project = {"name": EMPTY, "runtime": {**runtime, "options": options}}
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    (folder / "__main__.py").touch()
+
+
+def report(
+    name: str, places: Places, *, repeats: int = REPEATS, cold: bool = False, document: Path | None = None
+) -> None:
+    """Measure stack `name` on the embedded cluster, print one table, and write `document` (JSON) if it is given.
+
+    `cold` removes the cluster and brings it up again first. Raises Fault if something cannot be measured.
+    """
+    if repeats < 1:
+        raise Fault(f"bench: --repeats {repeats}; allowed: 1 and more; run: make bench")
+    if document and not document.absolute().parent.is_dir():
+        raise Fault(f"bench: --json {document}: there is no such folder; make it, then: make bench")
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    figures = [*([_cold_up(name)] if cold else []), *_running(name, places, repeats)]
+    _show(figures, noise(load, cpus))
+    if document:
+        content = {
+            "measuredAt": datetime.now(UTC).isoformat(timespec="seconds"),
+            "stack": name,
+            "host": {"cpus": cpus, "loadAverage": load},
+            "figures": [dataclasses.asdict(each) for each in figures],
+        }
+        document.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _cold_up(name: str) -> Figure:
+    with step("make down, then make up with the toolchain built", about_s=COLD_UP_S):
+        _make("down", name)
+        return against(Figure(name="cold cluster to answer", measured=_make("up", name), unit="s"), COLD_UP_S)
+
+
+def _running(name: str, places: Places, repeats: int) -> list[Figure]:
+    """The figures of a stack that is up."""
+    _require_running(places)
+    replicas = sum(model.replicas.min for model in stack.read(name).models.values())
+    engine = pulumi(places, toolchain.ensure_cli(places), places.kubeconfig)
+    figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
+    with step(f"{repeats + 1} previews of {name} and of an empty program, in turns", about_s=(repeats + 1) * 8):
+        local, empty = _previews(name, engine, repeats)
+    return [*figures, preview_figure(local, empty), preview_part(name, local), preview_part("empty program", empty)]
+
+
+def _median_wall(samples: Iterable[Sample]) -> float:
+    return statistics.median(each.wall_s for each in samples)
+
+
+def _show(figures: Iterable[Figure], note: str) -> None:
+    table = Table("figure", "measured", "allowed", "ratio", "", caption=note, caption_justify="left")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for figure in figures:
+        over = figure.allowed is not None and figure.measured > figure.allowed
+        table.add_row(*row(figure), style="red" if over else None)
+    console.print(table)
+
+
+def _require_running(places: Places) -> None:
+    found = cluster.status(places)
+    if found is None or not (found.api_ready and all(found.components.values())):
+        raise Fault("bench: the embedded cluster does not run, or not all of it; start it with: make up")
+
+
+def _make(target: str, name: str) -> float:
+    """Run a make target as a user does; give its seconds. Fault with its last words if it fails."""
+    # What this process's own make passes on would make it a part of that one.
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    started = time.monotonic()
+    done = subprocess.run(
+        ["make", target, f"STACK={name}", "CLUSTER=embedded"],
+        cwd=CHECKOUT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Fault(f"bench: make {target} failed: {' | '.join(done.stdout.strip().splitlines()[-3:])}")
+    return time.monotonic() - started
+
+
+def _second_up(name: str, engine: Pulumi) -> list[Figure]:
+    before = datetime.now(UTC).replace(microsecond=0)
+    with step("make up with nothing to change", about_s=SECOND_UP_S):
+        seconds = _make("up", name)
+    newest = json.loads(engine.read("stack", "history", "--stack", name, "--json", "--page-size", "1"))
+    if not newest or datetime.fromisoformat(newest[0]["startTime"]) < before:
+        raise Fault(f"bench: make up left no update in the history of stack {name}; look at: pulumi stack history")
+    changed = Figure(name="  resources it changed", measured=changed_resources(newest[0]), unit="resources")
+    return [against(Figure(name="second make up", measured=seconds, unit="s"), SECOND_UP_S), against(changed, 0)]
+
+
+def _resident_by_group(places: Places) -> dict[str, int]:
+    """Resident bytes of everything in the cluster's cgroups, by what it belongs to."""
+    cgroups = Cgroups.of_host(places.name)
+    left = cgroups.processes()
+    resident = {}
+    for label, names in _groups(cluster.layout_of(places)).items():
+        members = {pid for name in names for pid in cgroups.processes(name)}
+        resident[label] = cluster.resident_bytes(members)
+        left -= members
+    return {**resident, **({"other": cluster.resident_bytes(left)} if left else {})}
+
+
+def _groups(layout: Layout) -> dict[str, tuple[str, ...]]:
+    """The cgroups behind each label."""
+    daemons = {f"daemons of node {each.name}": (node.daemons(each),) for each in layout.nodes}
+    return {
+        "control plane, hub": (control_plane.GROUP,),
+        **daemons,
+        "pods": tuple(each.name for each in layout.nodes),
+    }
+
+
+def _previews(name: str, engine: Pulumi, repeats: int) -> list[list[Sample]]:
+    """Samples of the stack's previews and of an empty program's: same CLI, language host and Python environment."""
+    runtime = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["runtime"]
+    with tempfile.TemporaryDirectory() as text:
+        project, backend = Path(text, "project"), Path(text, "backend")
+        project.mkdir()
+        backend.mkdir()
+        empty_project(project, runtime)
+        alone = dataclasses.replace(
+            engine, environment={**engine.environment, "PULUMI_BACKEND_URL": f"file://{backend}"}
+        )
+        alone.read("stack", "init", "--stack", EMPTY, "--no-select", folder=project)
+        # A copy: Pulumi writes to the configuration file that it is given.
+        config = shutil.copy(stack.file(name), text)
+        arguments = ("preview", "--non-interactive", "--suppress-progress", "--diff", "--stack")
+
+        def of_stack() -> Sample:
+            return _timed(lambda: engine.read(*arguments, name, "--config-file", str(config)))
+
+        def of_nothing() -> Sample:
+            return _timed(lambda: alone.read(*arguments, EMPTY, folder=project))
+
+        alternate([of_stack, of_nothing], 1)  # fills the host's file cache; not counted
+        return alternate([of_stack, of_nothing], repeats)
+
+
+def _timed(run: Callable[[], object]) -> Sample:
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    run()
+    wall_s, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Sample(wall_s=wall_s, cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -1,0 +1,255 @@
+"""Driving a rehearsal from a test as a person would: make targets in a copy of the checkout, kubectl, streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import openai
+import yaml
+
+from rehearsal.answer import ask, service_address
+from rehearsal.fault import Fault
+from rehearsal.places import CHECKOUT
+from tests.figures import FIGURES
+
+NAME = "inference-test"
+NETWORK = "10.78.0.0/16"
+
+# Lines of the components' logs that would be an error elsewhere, each with its reason.
+EXPECTED = (
+    r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
+    r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
+    r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
+)
+_ERROR = re.compile(r"^E\d{4} |^panic:|^fatal error:|level=(error|fatal)|Traceback \(most recent call last\)")
+
+
+@dataclass(kw_only=True)
+class Rehearsed:
+    """One copy of the checkout with a state folder, a cluster name and a network of its own."""
+
+    checkout: Path
+    state: Path
+    first_up: subprocess.CompletedProcess[str] | None = field(default=None)
+
+    @classmethod
+    def copy_into(cls, folder: Path) -> Rehearsed:
+        """What git would clone, plus what is not committed yet, with the virtual environment that runs this test."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=CHECKOUT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        checkout = folder / "checkout"
+        for name in filter(None, listed.split("\0")):
+            if (CHECKOUT / name).exists():
+                (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(CHECKOUT / name, checkout / name)
+        (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
+        return cls(checkout=checkout, state=folder / "state")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The caller's environment with this rehearsal's own places."""
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KUBECONFIG"))},
+            "XDG_STATE_HOME": str(self.state),
+            "REHEARSAL_NAME": NAME,
+            "REHEARSAL_NETWORK": NETWORK,
+        }
+
+    @property
+    def cluster(self) -> Path:
+        """The cluster's folder."""
+        return self.state / NAME / "cluster"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.cluster / "kubeconfig"
+
+    @property
+    def kubectl_path(self) -> Path:
+        """The kubectl that the rehearsal uses."""
+        found = shutil.which("kubectl", path=self.pulumi_environment()["PATH"])
+        assert found
+        return Path(found)
+
+    def make(self, *arguments: str, ok: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a make target to its end; by default it must succeed."""
+        done = subprocess.run(
+            ["make", "--silent", *arguments],
+            cwd=self.checkout,
+            env={**self.environment, **environment},
+            check=False,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert (done.returncode == 0) is ok, f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout}"
+        return done
+
+    def make_killed(self, target: str, after_s: float) -> bool:
+        """Run a make target and SIGKILL it with all its children `after_s` seconds later; False if it ended before."""
+        process = subprocess.Popen(
+            ["make", "--silent", target],
+            cwd=self.checkout,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        return False
+
+    def pulumi_environment(self) -> dict[str, str]:
+        """What `make env` prints, parsed as a shell would."""
+        lines = shlex.split(self.make("env").stdout)
+        return dict(word.split("=", 1) for word in lines if "=" in word)
+
+    def pulumi(self, *arguments: str, ok: bool = True) -> str:
+        """Run plain pulumi in the checkout, in the environment that `make env` gives."""
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=self.checkout,
+            env={**self.environment, **self.pulumi_environment()},
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert (done.returncode == 0) is ok, (
+            f"pulumi {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout}"
+        )
+        return done.stdout
+
+    def kubectl(self, *arguments: str, ok: bool = True) -> str:
+        """Run kubectl as the cluster's administrator and give what it prints."""
+        done = subprocess.run(
+            [self.kubectl_path, f"--kubeconfig={self.kubeconfig}", *arguments],
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert (done.returncode == 0) is ok, f"kubectl {' '.join(arguments)}: {done.stdout}"
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        """An object, or a list of them, of the cluster."""
+        found = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found["items"] if found["kind"] == "List" else found
+
+    def configure(self, key: str, value: Any) -> None:
+        """Set one value below `inference:` in the local stack's file, by a dotted path; None removes it."""
+        path = self.checkout / "Pulumi.local.yaml"
+        document = yaml.safe_load(path.read_text())
+        section, *inner, last = f"inference:{key}".split(".")
+        target = document["config"]
+        for part in (section, *inner):
+            target = target[part]
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def restore_configuration(self) -> None:
+        """Give the local stack's file its shipped content."""
+        shutil.copy2(CHECKOUT / "Pulumi.local.yaml", self.checkout / "Pulumi.local.yaml")
+
+    @property
+    def address(self) -> str:
+        """`cluster IP:port` of the model's Service."""
+        return service_address(self.kubectl_path, self.kubeconfig, "inference", "chat")
+
+    def unexpected_errors(self) -> list[str]:
+        """Error lines in the logs of the cluster's components that no entry of EXPECTED explains."""
+        expected = re.compile("|".join(EXPECTED))
+        return [
+            f"{log.name}: {line[:300]}"
+            for log in sorted((self.cluster / "logs").glob("*.log"))
+            for line in log.read_text(errors="replace").splitlines()
+            if _ERROR.search(line) and not expected.search(line)
+        ]
+
+
+class Streams:
+    """Live traffic: streams one after another on several threads until told to stop, each read to its end."""
+
+    def __init__(self, address: str, threads: int = 3) -> None:
+        self.completed: list[int] = []
+        self.lost: list[str] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._stream, args=(address,)) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        FIGURES["streams checked"] += len(self.completed) + len(self.lost)
+        FIGURES["streams lost"] += len(self.lost)
+
+    def _stream(self, address: str) -> None:
+        while not self._stop.is_set():
+            try:
+                self.completed.append(ask(f"http://{address}/v1", "chat").tokens)
+            except (Fault, openai.OpenAIError) as fault:
+                self.lost.append(f"{time.strftime('%X')} {fault}")
+
+
+def host_state() -> dict[str, list[str]]:
+    """What a rehearsal must leave as it was: links, routes, network namespaces, mounts, firewall, cgroups."""
+
+    def lines(*command: str) -> list[str]:
+        return sorted(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
+
+    return {
+        "links": [link for link in lines("ip", "-brief", "link") if NAME in link],
+        "routes": [route for route in lines("ip", "route") if "10.78." in route],
+        "namespaces": [space for space in lines("ip", "netns", "list") if space.startswith(f"{NAME}.")],
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if NAME in line],
+        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}*")),
+        "processes": _processes_of_ours(),
+        "host folders": [
+            path for path in ("/var/lib/kubelet", "/var/lib/cni", "/etc/cni", "/opt/cni") if Path(path).exists()
+        ],
+    }
+
+
+def _processes_of_ours() -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            groups = (folder / "cgroup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if f"/{NAME}" in groups or (NAME in command and "kube" in command):
+            found.append(command)
+    return found
