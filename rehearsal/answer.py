@@ -88,14 +88,13 @@ def forwarded(kubectl: Path, kubeconfig: Path, namespace: str, service: str) -> 
         f"--namespace={namespace}",
         ":http",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        if not found:
-            process.kill()
-            raise Fault(f"port-forward to {namespace}/{service} failed: {process.communicate()[1].strip()}")
-        yield f"127.0.0.1:{found[1]}"
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            if not found:
+                words = process.stderr.read().strip() if process.stderr else ""
+                raise Fault(f"port-forward to {namespace}/{service} failed: {words}")
+            yield f"127.0.0.1:{found[1]}"
+        finally:
+            process.terminate()

@@ -52,6 +52,7 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
             network.ensure(layout)
             certificates.ensure(layout)
             cgroups.make(control_plane.GROUP)
+            node.hold_namespaces(layout.folders)
         with step("control plane (etcd, API server, controller manager, scheduler)", about_s=8):
             for component in control_plane.components(layout, places):
                 supervisor.ensure(component)

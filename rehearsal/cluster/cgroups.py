@@ -79,9 +79,10 @@ class Cgroups:
         """The processes in the group `name` and below: daemons, container shims, containers. Zombies are left out."""
         found: set[int] = set()
         for hierarchy in self.hierarchies:
-            for procs in (hierarchy / self.name / name).rglob("cgroup.procs"):
+            # os.walk passes over groups that vanish meanwhile.
+            for group, _, _ in os.walk(hierarchy / self.name / name):
                 with contextlib.suppress(OSError):
-                    found.update(int(pid) for pid in procs.read_text().split())
+                    found.update(int(pid) for pid in Path(group, "cgroup.procs").read_text().split())
         return {pid for pid in found if not _is_zombie(pid)}
 
     def kill(self, name: str = ".", *, within_s: float = 20.0) -> None:
@@ -100,11 +101,8 @@ class Cgroups:
     def remove(self) -> None:
         """Remove our groups, innermost first. They must be empty of processes."""
         for hierarchy in self.hierarchies:
-            top = hierarchy / self.name
-            if top.exists():
-                groups = [path for path in top.rglob("*") if path.is_dir()]
-                for group in [*sorted(groups, key=lambda path: len(path.parts), reverse=True), top]:
-                    _remove_group(group)
+            for group, _, _ in os.walk(hierarchy / self.name, topdown=False):
+                _remove_group(Path(group))
 
     def left(self) -> list[Path]:
         """Our groups that still exist."""

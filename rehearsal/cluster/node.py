@@ -54,6 +54,14 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
     _mount_namespace(layout.folders, node, cgroups)
 
 
+def hold_namespaces(folders: Folders) -> None:
+    """Make the folder that keeps the nodes' mount namespaces: it must be a private mount."""
+    folders.namespaces.mkdir(parents=True, exist_ok=True)
+    if not _is_mounted(folders.namespaces):
+        run("mount", "--bind", folders.namespaces, folders.namespaces, then=AFRESH)
+        run("mount", "--make-private", folders.namespaces, then=AFRESH)
+
+
 def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Component, ...]:
     """The node's programs in the order in which they start."""
     folder = layout.folders.node(node.name)
@@ -223,11 +231,6 @@ def _mount_namespace(folders: Folders, node: NodeSpec, cgroups: Cgroups) -> None
     Where there was none, the node is as after a reboot: nothing of it runs, and its /run is empty.
     """
     handle = folders.namespaces / node.name
-    folders.namespaces.mkdir(parents=True, exist_ok=True)
-    if not _is_mounted(folders.namespaces):
-        # A namespace's file can only be kept on a mount that is private.
-        run("mount", "--bind", folders.namespaces, folders.namespaces, then=AFRESH)
-        run("mount", "--make-private", folders.namespaces, then=AFRESH)
     if _is_mounted(handle):
         return
     for group in (daemons(node), node.name):

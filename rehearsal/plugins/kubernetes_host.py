@@ -295,7 +295,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def _create(self, urn: str, inputs: Obj, manager: str) -> Obj:
         for attempt in range(RETRIES + 1):
             try:
-                if not self._flag("upsertExistingObjects") and self._get(inputs):
+                if not self._flag("upsertExistingObjects") and self._ask(self.api.path(inputs)):
                     raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; import it, or delete it first")
                 return self._apply(inputs, {}, manager)
             except Refused as fault:

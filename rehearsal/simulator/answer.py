@@ -1,8 +1,8 @@
 """What the simulator answers: a function of the prompt alone, so that a client can check a stream token by token.
 
-A token is a word with its leading space, or the word at the start. The answer to a prompt opens with a few of its own
-words and goes on in sentences of numbered words (` cache-12` is the twelfth token), so that a lost, doubled or
-swapped token shows.
+A token is a word with its leading space, or the word at the start. The answer says that no model is speaking, quotes a
+few words of the prompt, and goes on in sentences of numbered words (` cache-32` is the 32nd token), so that a lost,
+doubled or swapped token shows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _WORDS = (
     *("surge", "drain", "metric", "scaler", "request", "latency", "budget", "model"),
     *("context", "window", "decode", "prefill", "shard", "engine", "gateway", "rollout"),
 )
+_PREAMBLE = "No model speaks here, but a simulator in numbered words, so that a lost token shows."
 _QUOTED_WORDS = 8
 _SENTENCE_TOKENS = 12
 _SHORTEST, _SPREAD = 48, 80
@@ -25,7 +26,8 @@ _SHORTEST, _SPREAD = 48, 80
 
 def tokens(prompt: str) -> Iterator[str]:
     """The answer's tokens in order, without end: the caller stops at `length`, or at its own limit."""
-    opening = ["You", " asked", ":", *(f" {word}" for word in re.findall(r"\w+", prompt)[:_QUOTED_WORDS]), "."]
+    quoted = re.findall(r"\w+", prompt)[:_QUOTED_WORDS]
+    opening = re.findall(r"\s?\S+", f"{_PREAMBLE} You asked: {' '.join(quoted)}...")
     yield from opening
     seed = _seed(prompt)
     for index in count(len(opening)):

@@ -99,6 +99,30 @@ def test_preempted_requests_lose_no_token() -> None:
     assert running.kv_cache_usage == 0
 
 
+def test_the_last_to_arrive_is_preempted_and_the_first_ends_first() -> None:
+    wanted = [request(40) for _ in range(4)]
+
+    asyncio.run(run(engine(blocks=6), *wanted))
+
+    ends = [each.latest_token for each in wanted]
+    assert ends == sorted(ends)
+
+
+def test_a_waiting_request_that_nobody_listens_to_leaves_the_queue() -> None:
+    async def left() -> int:
+        running = engine(seqs=1)
+        running.submit(gone := request(5))
+        listening = running.outputs(gone)
+        waiting = asyncio.ensure_future(anext(listening))
+        await asyncio.sleep(0)
+        assert running.waiting == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        return running.in_flight
+
+    assert asyncio.run(left()) == 0
+
+
 def test_the_kv_cache_is_never_used_beyond_its_size() -> None:
     async def highest() -> float:
         running, usage = engine(blocks=6), list[float]()
@@ -199,7 +223,7 @@ def test_an_answer_follows_from_the_prompt_alone_and_numbers_its_tokens() -> Non
 
     assert first == answer.text("What is a drain?", 60)
     assert first != answer.text("What is a surge?", 60)
-    assert first.startswith("You asked: What is a drain.")
+    assert "You asked: What is a drain..." in first
     assert first.split()[-1].rstrip(".").endswith("-60")
     assert 48 <= answer.length("What is a drain?") < 128
 
