@@ -15,6 +15,8 @@ from components.timing import seeding_deadline, seeding_timeout
 
 MOUNT: Final = "/weights"
 TOKEN_FIELD: Final = "token"  # noqa: S105 - the field's name, not a token
+HOPELESS_EXIT_CODE: Final = 2
+"""weight-seeder ends with it where trying again cannot help; a Job would try for minutes."""
 
 
 class ModelWeights(pulumi.ComponentResource):
@@ -55,7 +57,13 @@ class ModelWeights(pulumi.ComponentResource):
         job_name = f"{name}-seed-{self.digest}"
         self.seeded = k8s.batch.v1.Job(
             job_name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=job_name, namespace=namespace, labels=labels),
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=job_name,
+                namespace=namespace,
+                labels=labels,
+                # A Job that failed for a reason outside (the hub was down) is made anew by the next `pulumi up`.
+                annotations={"pulumi.com/replaceUnready": "true"},
+            ),
             spec=job_spec(model, image, labels, self.claim_name, self._token_secret(name, namespace, labels, token)),
             opts=pulumi.ResourceOptions(
                 parent=self, custom_timeouts=pulumi.CustomTimeouts(create=f"{seeding_timeout(model.weights)}s")
@@ -114,6 +122,16 @@ def job_spec(
     tmp, tmp_mount = pod.scratch("tmp", "/tmp", model.weights.resources.requests.ephemeral_storage)  # noqa: S108
     return k8s.batch.v1.JobSpecArgs(
         backoff_limit=3,
+        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
+            rules=[
+                k8s.batch.v1.PodFailurePolicyRuleArgs(
+                    action="FailJob",
+                    on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
+                        container_name="seed", operator="In", values=[HOPELESS_EXIT_CODE]
+                    ),
+                )
+            ]
+        ),
         active_deadline_seconds=seeding_deadline(model.weights),
         template=k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from rehearsal.command import run
 from rehearsal.fault import Fault
+from rehearsal.kubectl import Kubectl
 from rehearsal.progress import console
 
 PROMPT = "In two sentences: what is a surge-only rollout, and why does it cut no stream?"
@@ -69,26 +69,20 @@ def ask(base_url: str, model: str, prompt: str = PROMPT) -> Answer:
     )
 
 
-def service_address(kubectl: Path, kubeconfig: Path, namespace: str, service: str) -> str:
+def service_address(kubectl: Kubectl, namespace: str, service: str) -> str:
     """`cluster IP:port` of a Service."""
-    config = f"--kubeconfig={kubeconfig}"
-    found = run(kubectl, config, "get", "service", service, f"--namespace={namespace}", "--output=json")
+    found = kubectl.read("get", "service", service, f"--namespace={namespace}", "--output=json")
     spec = json.loads(found)["spec"]
     return f"{spec['clusterIP']}:{spec['ports'][0]['port']}"
 
 
 @contextlib.contextmanager
-def forwarded(kubectl: Path, kubeconfig: Path, namespace: str, service: str) -> Iterator[str]:
+def forwarded(kubectl: Kubectl, namespace: str, service: str) -> Iterator[str]:
     """`127.0.0.1:port` that leads to a Service of a cluster whose cluster IPs are not reachable from here."""
-    command = [
-        str(kubectl),
-        f"--kubeconfig={kubeconfig}",
-        "port-forward",
-        f"service/{service}",
-        f"--namespace={namespace}",
-        ":http",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = kubectl.command("port-forward", f"service/{service}", f"--namespace={namespace}", ":http")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, **kubectl.environment}
+    with subprocess.Popen(command, **pipes, text=True, env=environment) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             found = re.search(r"127\.0\.0\.1:(\d+)", line)

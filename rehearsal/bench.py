@@ -212,14 +212,26 @@ def _make(target: str, name: str) -> float:
 
 
 def _second_up(name: str, engine: Pulumi) -> list[Figure]:
+    seconds, changed = _up_again(name, engine)
+    if changed:
+        # The program or the settings had changed since the last one: it was a first.
+        console.print(f"{changed} resource(s) were brought up to date first; again")
+        seconds, changed = _up_again(name, engine)
+    return [
+        against(Figure(name="second make up", measured=seconds, unit="s"), SECOND_UP_S),
+        against(Figure(name="  resources it changed", measured=changed, unit="resources"), 0),
+    ]
+
+
+def _up_again(name: str, engine: Pulumi) -> tuple[float, int]:
+    """Seconds of one more `make up`, and the number of resources that it changed."""
     before = datetime.now(UTC).replace(microsecond=0)
-    with step("make up with nothing to change", about_s=SECOND_UP_S):
+    with step("make up on the running stack", about_s=SECOND_UP_S):
         seconds = _make("up", name)
     newest = json.loads(engine.read("stack", "history", "--stack", name, "--json", "--page-size", "1"))
     if not newest or datetime.fromisoformat(newest[0]["startTime"]) < before:
         raise Fault(f"bench: make up left no update in the history of stack {name}; look at: pulumi stack history")
-    changed = Figure(name="  resources it changed", measured=changed_resources(newest[0]), unit="resources")
-    return [against(Figure(name="second make up", measured=seconds, unit="s"), SECOND_UP_S), against(changed, 0)]
+    return seconds, changed_resources(newest[0])
 
 
 def _resident_by_group(places: Places) -> dict[str, int]:
@@ -227,16 +239,16 @@ def _resident_by_group(places: Places) -> dict[str, int]:
     cgroups = Cgroups.of_host(places.name)
     left = cgroups.processes()
     resident = {}
-    for label, names in _groups(cluster.layout_of(places)).items():
+    for label, names in groups(cluster.layout_of(places)).items():
         members = {pid for name in names for pid in cgroups.processes(name)}
         resident[label] = cluster.resident_bytes(members)
         left -= members
     return {**resident, **({"other": cluster.resident_bytes(left)} if left else {})}
 
 
-def _groups(layout: Layout) -> dict[str, tuple[str, ...]]:
+def groups(layout: Layout) -> dict[str, tuple[str, ...]]:
     """The cgroups behind each label."""
-    daemons = {f"daemons of node {each.name}": (node.daemons(each),) for each in layout.nodes}
+    daemons = {f"daemons of {each.name}": (node.daemons(each),) for each in layout.nodes}
     return {
         "control plane, hub": (control_plane.GROUP,),
         **daemons,

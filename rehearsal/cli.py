@@ -15,13 +15,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from components.settings import Settings
 from rehearsal import answer, cluster, images, stack, toolchain
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
+from rehearsal.kubectl import Kubectl
 from rehearsal.places import Places
 from rehearsal.progress import console, span
-from rehearsal.pulumi_cli import display, pulumi
+from rehearsal.pulumi_cli import display, embedded, throwaway, users_own
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Option("--stack", envvar="STACK", help="The stack: Pulumi.<stack>.yaml.")]
@@ -44,12 +44,18 @@ def up(name: Stack = "local") -> None:
     places = Places.of_user()
     settings = stack.read(name)
     if existing_cluster():
-        tools, kubeconfig = toolchain.ensure_cli(places), stack.existing_kubeconfig(settings)
+        kubeconfig = stack.existing_kubeconfig(settings)
+        tools = toolchain.ensure_cli(places)
+        kubectl = Kubectl(program=tools.kubectl, kubeconfig=kubeconfig, context=settings.cluster.context)
+        engine = users_own(places, tools, kubeconfig)
     else:
-        tools, kubeconfig = _embedded(settings, places), places.kubeconfig
-    engine = pulumi(places, tools, kubeconfig)
+        preflight.check(places.state)
+        tools, archives = _toolchain(places)
+        kubectl = Kubectl(program=tools.kubectl, kubeconfig=str(places.kubeconfig))
+        cluster.up(stack.nodes(settings), archives, places, kubectl)
+        engine = embedded(places, tools)
     engine.select(name)
-    engine.adopt_pending(name, stack.finder(tools.kubectl, kubeconfig))
+    engine = engine.after_interruption(name)
     code = engine.run("up", "--stack", name, "--yes", "--skip-preview", *display())
     if code:
         console.print(
@@ -58,7 +64,7 @@ def up(name: Stack = "local") -> None:
         raise typer.Exit(code)
     for model, service in stack.services(engine, name).items():
         console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
-        with stack.reach(tools.kubectl, kubeconfig, service, direct=not existing_cluster()) as address:
+        with stack.reach(kubectl, service, direct=not existing_cluster()) as address:
             given = answer.ask(f"http://{address}/v1", model)
         rate = given.tokens / given.total_s
         console.print(
@@ -67,7 +73,7 @@ def up(name: Stack = "local") -> None:
         )
         if not existing_cluster():
             console.print(f"endpoint      http://{address}/v1")
-    console.print(f"look around   export KUBECONFIG={kubeconfig}; {tools.kubectl} get pods -A -o wide")
+    console.print(f"look around   export KUBECONFIG={kubectl.kubeconfig}; {kubectl.program} get pods -A -o wide")
     console.print(f"change        edit Pulumi.{name}.yaml, then: make preview STACK={name}; make up")
     console.print(f"stop          make down        [dim](all of this took {span(time.monotonic() - started)})[/dim]")
 
@@ -77,8 +83,8 @@ def down(name: Stack = "local") -> None:
     """Remove everything that `up` started, and nothing else."""
     places = Places.of_user()
     if existing_cluster():
-        tools = toolchain.ensure_cli(places)
-        engine = pulumi(places, tools, stack.existing_kubeconfig(stack.read(name)))
+        kubeconfig = stack.existing_kubeconfig(stack.read(name))
+        engine = users_own(places, toolchain.ensure_cli(places), kubeconfig)
         engine.select(name)
         raise typer.Exit(engine.run("destroy", "--stack", name, "--yes", "--skip-preview", *display()))
     cluster.down(places)
@@ -110,10 +116,18 @@ def preview(name: Stack = "local") -> None:
     """Preview a stack's changes; nothing is changed, not even its configuration file or its state."""
     places = Places.of_user()
     tools = toolchain.ensure_cli(places)
-    kubeconfig = places.kubeconfig if places.kubeconfig.exists() else Path(os.environ.get("KUBECONFIG", os.devnull))
-    engine = pulumi(places, tools, kubeconfig)
-    engine.select(name)
     with tempfile.TemporaryDirectory() as folder:
+        kubeconfig = os.devnull
+        engine = None
+        if existing_cluster():
+            kubeconfig = stack.existing_kubeconfig(stack.read(name))
+            engine = users_own(places, tools, kubeconfig)
+        elif places.kubeconfig.exists():
+            engine = embedded(places, tools)
+        if engine is None or not engine.knows(name):
+            # Nothing of this stack is up: against an empty state, and without a cluster unless the user names one.
+            engine = throwaway(Path(folder) / "state", places, tools, kubeconfig)
+            engine.select(name)
         # Pulumi writes to the file that it is given (a salt, `-c` values).
         config = shutil.copy(stack.file(name), folder)
         raise typer.Exit(engine.run("preview", "--stack", name, "--diff", *display(), "--config-file", str(config)))
@@ -123,7 +137,7 @@ def preview(name: Stack = "local") -> None:
 def env() -> None:
     """Print what lets plain `pulumi` and `kubectl` work on this: eval "$(make -s env)"."""
     places = Places.of_user()
-    engine = pulumi(places, toolchain.ensure_cli(places), places.kubeconfig)
+    engine = embedded(places, toolchain.ensure_cli(places))
     for key, value in stack.changed_environment(engine).items():
         sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
 
@@ -142,22 +156,10 @@ def _toolchain(places: Places) -> tuple[toolchain.Tools, dict[str, Path]]:
     return tools, images.build_all(places)
 
 
-def _embedded(settings: Settings, places: Places) -> toolchain.Tools:
-    preflight.check(places.state)
-    tools, archives = _toolchain(places)
-    cluster.up(stack.nodes(settings), archives, places, tools.kubectl)
-    return tools
-
-
 def main() -> None:
     """Run a command; a Fault is one line and exit code 1."""
     try:
-        app(standalone_mode=False)
+        app()
     except Fault as fault:
         console.print(f"[red]error:[/red] {escape(str(fault))}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("\ninterrupted; running the same command again continues")
-        sys.exit(130)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)

@@ -77,5 +77,10 @@ class Places:
 
     @property
     def pulumi(self) -> Path:
-        """Pulumi's file backend for the stacks that are run from here."""
+        """Pulumi's file backend for stacks on the embedded cluster; it goes with the cluster."""
         return self.state / "pulumi"
+
+    @property
+    def stacks(self) -> Path:
+        """Pulumi's file backend for stacks on the user's own cluster, where they use no other; it stays."""
+        return self.state.parent / "inference-stacks"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -13,8 +13,8 @@ import yaml
 from components.settings import GpuPool, Settings, SettingsError, parse
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
-from rehearsal.command import succeeds
 from rehearsal.fault import Fault
+from rehearsal.kubectl import Kubectl
 from rehearsal.places import CHECKOUT
 from rehearsal.pulumi_cli import Pulumi
 
@@ -70,8 +70,8 @@ def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
     return tuple(labels.items())
 
 
-def existing_kubeconfig(settings: Settings) -> Path:
-    """The kubeconfig of the user's own cluster. Fault if there is none, or the stack names the rehearsal's images."""
+def existing_kubeconfig(settings: Settings) -> str:
+    """What KUBECONFIG is for the user's own cluster. Fault if no such file is there, or images are the rehearsal's."""
     names = [
         settings.images.weight_seeder,
         settings.images.device_plugin,
@@ -83,26 +83,11 @@ def existing_kubeconfig(settings: Settings) -> Path:
             "name ones that your cluster can pull, in a stack of your own: CLUSTER=existing make up STACK=<name>"
         )
     text = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    path = Path(text.split(os.pathsep)[0]).expanduser()
-    if not path.exists():
+    if not any(Path(path).expanduser().exists() for path in text.split(os.pathsep)):
         raise Fault(
-            f"CLUSTER=existing: no kubeconfig at {path}; set one with: KUBECONFIG=<file> CLUSTER=existing make up"
+            f"CLUSTER=existing: no kubeconfig at {text}; set one with: KUBECONFIG=<file> CLUSTER=existing make up"
         )
-    return path
-
-
-def finder(kubectl: Path, kubeconfig: Path) -> Callable[[str, str], bool]:
-    """A function that tells whether the object of a Pulumi type (`kubernetes:apps/v1:Deployment`) and id exists."""
-
-    def exists(pulumi_type: str, identity: str) -> bool:
-        _, group_version, kind = pulumi_type.split(":")
-        group, _, version = group_version.rpartition("/")
-        namespace, _, name = identity.rpartition("/")
-        resource = f"{kind}.{version}.{group}" if group and group != "core" else kind
-        within = [f"--namespace={namespace}"] if namespace else []
-        return succeeds(kubectl, f"--kubeconfig={kubeconfig}", "get", resource, name, *within)
-
-    return exists
+    return text
 
 
 def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
@@ -112,12 +97,12 @@ def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def reach(kubectl: Path, kubeconfig: Path, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
+def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
     """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port."""
     if direct:
-        yield service_address(kubectl, kubeconfig, *service)
+        yield service_address(kubectl, *service)
     else:
-        with forwarded(kubectl, kubeconfig, *service) as address:
+        with forwarded(kubectl, *service) as address:
             yield address
 
 

@@ -30,7 +30,7 @@ def rehearsed() -> Iterator[Rehearsed]:
         finally:
             rehearsal.make("down")
         after = host_state()
-    assert errors == []
+    assert not errors, "\n".join(errors)
     assert after == before
 
 
@@ -43,7 +43,7 @@ def kubeconfig(rehearsed: Rehearsed) -> Path:
 @pytest.fixture
 def pulumi_env(rehearsed: Rehearsed, tmp_path: Path) -> dict[str, str]:
     """The environment for the Pulumi CLI, with a backend of the test's own."""
-    return {**os.environ, **rehearsed.pulumi_environment(), "PULUMI_BACKEND_URL": f"file://{tmp_path}"}
+    return {**os.environ, **rehearsed.pulumi_environment, "PULUMI_BACKEND_URL": f"file://{tmp_path}"}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

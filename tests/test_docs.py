@@ -30,7 +30,7 @@ INDENTED: Final = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 MAKE: Final = re.compile(r"(?<![\w-])make (?:-s )?([a-z][a-z-]*)")
 CONFIG_SET: Final = re.compile(r"pulumi config set ([^`\n]+)")
-# Hosts that a reader may be sent to, or that the settings name as examples. A mirror or a machine of ours is none of them.
+# Hosts that a reader may be sent to, or that settings name as examples; a mirror or a machine of ours is none.
 HOSTS: Final = {"chat.inference.svc", "hub.example.com", "huggingface.co", "kubernetes.io", "www.pulumi.com"}
 
 
@@ -60,7 +60,7 @@ def config_commands() -> list[list[str]]:
     found = [
         match for document in DOCUMENTS for part in code(document.read_text()) for match in CONFIG_SET.findall(part)
     ]
-    return [shlex.split(each) for each in dict.fromkeys(found)]
+    return [shlex.split(each) for each in dict.fromkeys(found) if f"{PROJECT}:" in each]
 
 
 def key_of(words: list[str]) -> list[str]:
@@ -98,7 +98,7 @@ def with_set(config: dict[str, Any], words: list[str]) -> dict[str, Any]:
 def sessions() -> Iterator[tuple[list[list[str]], str]]:
     """The tour's shell sessions that set something: the commands, and the whole session with its output."""
     for language, block in FENCE.findall(README.read_text()):
-        commands = [shlex.split(each) for each in CONFIG_SET.findall(block)]
+        commands = [shlex.split(each) for each in re.findall(r"^\$ pulumi config set (.+)$", block, re.MULTILINE)]
         if language == "console" and commands:
             yield commands, block
 
@@ -148,7 +148,7 @@ def test_a_decision_record_has_its_four_parts_in_order(record: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_files_that_the_documents_name_exist(document: Path) -> None:
-    folders = "|".join(["components", "docs", "images", "rehearsal", "tests"])
+    folders = "components|docs|images|rehearsal|tests"
     spans = re.findall(rf"`((?:{folders})/[\w./-]*)`", document.read_text())
     assert [span for span in spans if not (CHECKOUT / span).exists()] == []
 
@@ -175,7 +175,7 @@ def test_what_the_tour_sets_is_accepted_or_refused_in_the_words_that_it_shows() 
     for commands, session in sessions():
         config = local()
         for words in commands:
-            assert ["--stack", "local", "--path"] == words[:3], words
+            assert words[:3] == ["--stack", "local", "--path"], words
             config = with_set(config, words)
         mistakes = mistakes_of(config)
         shown = [line.removeprefix("error: ") for line in session.splitlines() if line.startswith("error: ")]
@@ -202,7 +202,9 @@ def test_the_arithmetic_of_the_times_is_that_of_the_example() -> None:
         "seeding deadline": seeding_deadline(model.weights),
     }
     rows = re.findall(
-        r"^\| ([^|]+) \| [^|]+ \| (\d+) \|$", (DECISIONS[0].parent / "0005-one-load-estimate.md").read_text(), re.M
+        r"^\| ([^|]+) \| [^|]+ \| (\d+) \|$",
+        (DECISIONS[0].parent / "0005-one-load-estimate.md").read_text(),
+        re.MULTILINE,
     )
     assert {name: int(value) for name, value in rows} == expected
 

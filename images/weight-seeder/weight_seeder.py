@@ -49,6 +49,13 @@ class SeedError(Exception):
     """What stopped the seeding, in one line that says what to do about it."""
 
 
+class SourceError(SeedError):
+    """A mistake in what is asked for: trying again changes nothing."""
+
+
+_HOPELESS = (SourceError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A model repository at one commit."""
@@ -68,11 +75,11 @@ def parse_source(text: str) -> Source:
     """
     match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)@(\S+)", text)
     if match is None:
-        raise SeedError(f"source {text!r} is not of the form hf://owner/name@<40-hex commit>")
+        raise SourceError(f"source {text!r} is not of the form hf://owner/name@<40-hex commit>")
     repository, revision = match.groups()
     if not re.fullmatch("[0-9a-f]{40}", revision):
         find = f"git ls-remote {constants.ENDPOINT}/{repository} {revision}"
-        raise SeedError(f"revision {revision!r} is not a commit of 40 hex digits: find the commit with `{find}`")
+        raise SourceError(f"revision {revision!r} is not a commit of 40 hex digits: find the commit with `{find}`")
     return Source(repository=repository, revision=revision)
 
 
@@ -129,11 +136,11 @@ def _listing(source: Source, include: Sequence[str], *, already: dict[str, int])
     files = [entry for entry in entries if isinstance(entry, RepoFile)]
     selected = {file.path for file in files if any(fnmatch(file.path, pattern) for pattern in include or ["*"])}
     if not selected:
-        raise SeedError(f"no file of {source} matches {', '.join(include) or '*'}: nothing to seed")
+        raise SourceError(f"no file of {source} matches {', '.join(include) or '*'}: nothing to seed")
     for path in map(PurePosixPath, selected):
         # The hub is not trusted with where a file goes.
         if path.is_absolute() or ".." in path.parts or path.name == MANIFEST:
-            raise SeedError(f"{source} holds a file with the name {str(path)!r}, which has no place in the folder")
+            raise SourceError(f"{source} holds a file with the name {str(path)!r}, which has no place in the folder")
     return [file for file in files if file.path in selected or file.path in already]
 
 
@@ -290,7 +297,11 @@ def _explain(error: Exception, source: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Seed as the command line says; returns the exit code: 0 in place, 1 a fault, told in one line."""
+    """Seed as the command line says; returns the exit code, a fault is told in one line.
+
+    0: the weights are in place; 1: trying again may help; 2: it cannot (argparse ends with it too). The Job that runs
+    this gives up at once on 2.
+    """
     parser = argparse.ArgumentParser(prog="weight-seeder", description="Seed model weights onto a volume")
     parser.add_argument("--source", required=True, help="hf://owner/name@<40-hex commit>")
     parser.add_argument("--target", required=True, type=Path, help="mount point of the volume")
@@ -304,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed(source, arguments.target, include=arguments.include, workers=arguments.max_workers)
     except (SeedError, httpx2.HTTPError, OSError) as error:
         sys.stderr.write(f"weight-seeder: error: {_explain(error, arguments.source)}\n")
-        return 1
+        return 2 if isinstance(error, _HOPELESS) else 1
     return 0
 
 

@@ -22,6 +22,7 @@ from rehearsal.cluster.process import Component, Supervisor
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.images import import_into
+from rehearsal.kubectl import Kubectl
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import step
 
@@ -38,7 +39,7 @@ class Status:
     resident_bytes: int
 
 
-def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kubectl: Path) -> Layout:
+def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kubectl: Kubectl) -> Layout:
     """Have the cluster run with a system node and `pools`, whatever state it is in; give its layout.
 
     `images` are archives by name; every node gets all of them. Raises Fault for what the user can mend.
@@ -168,7 +169,7 @@ def _hub(layout: Layout) -> Component:
     )
 
 
-def _forget_removed_nodes(layout: Layout, supervisor: Supervisor, kubectl: Path) -> None:
+def _forget_removed_nodes(layout: Layout, supervisor: Supervisor, kubectl: Kubectl) -> None:
     """Stop nodes of pools that are not in the settings any more, and delete their Node objects."""
     wanted = {each.name for each in layout.nodes}
     folder = layout.folders.root / "nodes"
@@ -178,7 +179,7 @@ def _forget_removed_nodes(layout: Layout, supervisor: Supervisor, kubectl: Path)
             supervisor.stop(f"{name}-{component}")
         for group in (name, node.daemons(gone)):
             supervisor.cgroups.kill(group)
-        addons.kubectl_run(kubectl, layout, "delete", "node", name, "--ignore-not-found", "--wait=false")
+        kubectl.read("delete", "node", name, "--ignore-not-found", "--wait=false")
         shutil.rmtree(layout.folders.node(name))
 
 

@@ -37,7 +37,8 @@ def require_root() -> None:
     """Raise Fault unless this is root."""
     if os.geteuid() != 0:
         raise Fault(
-            f"embedded cluster: needs root (kubelets make cgroups and mounts); use sudo -E make ..., {ALTERNATIVE}"
+            "embedded cluster: needs root (kubelets make cgroups and mounts); "
+            f'run: sudo --preserve-env env "PATH=$PATH" make up; {ALTERNATIVE}'
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import tomllib
@@ -60,9 +59,9 @@ class Tools:
     kubectl: Path
 
     @property
-    def bin(self) -> str:
-        """What goes first on PATH for the two, without duplicates."""
-        return os.pathsep.join(dict.fromkeys([str(self.pulumi.parent), str(self.kubectl.parent)]))
+    def folders(self) -> list[str]:
+        """What goes first on PATH for the two."""
+        return [str(self.pulumi.parent), str(self.kubectl.parent)]
 
 
 def ensure_cli(places: Places) -> Tools:
@@ -121,7 +120,7 @@ def _installed(name: str, arguments: list[str], least: str) -> Path | None:
     path = shutil.which(name)
     if path is None:
         return None
-    have, need = version_of(run(path, *arguments)), version_of(least)
+    have, need = _version(path, *arguments), version_of(least)
     if have is None or need is None or have < need or have[0] != need[0]:
         return None
     return Path(path)
@@ -131,10 +130,18 @@ def _installed_kubectl(server: str) -> Path | None:
     path = shutil.which("kubectl")
     if path is None:
         return None
-    have, need = version_of(run(path, "version", "--client")), version_of(server)
+    have, need = _version(path, "version", "--client"), version_of(server)
     if have is None or need is None or have[0] != need[0] or abs(have[1] - need[1]) > KUBECTL_SKEW:
         return None
     return Path(path)
+
+
+def _version(*command: str) -> tuple[int, int, int] | None:
+    """What the command says of its version; None where it fails, as a shim without the program behind it does."""
+    try:
+        return version_of(run(*command))
+    except Fault:
+        return None
 
 
 def _language_exec(places: Places) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ import yaml
 
 from rehearsal.answer import ask, service_address
 from rehearsal.fault import Fault
+from rehearsal.kubectl import Kubectl
 from rehearsal.places import CHECKOUT
 from tests.figures import FIGURES
 
@@ -57,7 +59,7 @@ class Rehearsed:
         for name in filter(None, listed.split("\0")):
             if (CHECKOUT / name).exists():
                 (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(CHECKOUT / name, checkout / name)
+                shutil.copy2(CHECKOUT / name, checkout / name, follow_symlinks=False)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
         return cls(checkout=checkout, state=folder / "state")
 
@@ -81,12 +83,12 @@ class Rehearsed:
         """The administrator's kubeconfig."""
         return self.cluster / "kubeconfig"
 
-    @property
-    def kubectl_path(self) -> Path:
-        """The kubectl that the rehearsal uses."""
-        found = shutil.which("kubectl", path=self.pulumi_environment()["PATH"])
+    @cached_property
+    def client(self) -> Kubectl:
+        """kubectl as the rehearsal uses it, as the cluster's administrator."""
+        found = shutil.which("kubectl", path=self.pulumi_environment["PATH"])
         assert found
-        return Path(found)
+        return Kubectl(program=Path(found), kubeconfig=str(self.kubeconfig))
 
     def make(self, *arguments: str, ok: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a make target to its end; by default it must succeed."""
@@ -122,6 +124,7 @@ class Rehearsed:
             return True
         return False
 
+    @cached_property
     def pulumi_environment(self) -> dict[str, str]:
         """What `make env` prints, parsed as a shell would."""
         lines = shlex.split(self.make("env").stdout)
@@ -132,7 +135,7 @@ class Rehearsed:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.checkout,
-            env={**self.environment, **self.pulumi_environment()},
+            env={**self.environment, **self.pulumi_environment},
             check=False,
             text=True,
             stdout=subprocess.PIPE,
@@ -146,7 +149,8 @@ class Rehearsed:
     def kubectl(self, *arguments: str, ok: bool = True) -> str:
         """Run kubectl as the cluster's administrator and give what it prints."""
         done = subprocess.run(
-            [self.kubectl_path, f"--kubeconfig={self.kubeconfig}", *arguments],
+            self.client.command(*arguments),
+            env={**os.environ, **self.client.environment},
             check=False,
             text=True,
             stdout=subprocess.PIPE,
@@ -181,7 +185,7 @@ class Rehearsed:
     @property
     def address(self) -> str:
         """`cluster IP:port` of the model's Service."""
-        return service_address(self.kubectl_path, self.kubeconfig, "inference", "chat")
+        return service_address(self.client, "inference", "chat")
 
     def unexpected_errors(self) -> list[str]:
         """Error lines in the logs of the cluster's components that no entry of EXPECTED explains."""

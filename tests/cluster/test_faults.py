@@ -39,6 +39,11 @@ def test_failing_seeding_job_says_why_and_the_stack_stays_usable(rehearsed: Rehe
 def test_crashing_engine_says_why_and_the_old_replica_goes_on_serving(rehearsed: Rehearsed) -> None:
     try:
         rehearsed.configure("models.chat.engineArgs", ["--no-such-flag"])
+        # As short as a rollout's deadlines get: Pulumi waits for all of them before it gives up.
+        rehearsed.configure("models.chat.replicas", {"min": 1, "max": 1})
+        rehearsed.configure("models.chat.probes.startupSeconds", 10)
+        rehearsed.configure("models.chat.rollout.imagePullSeconds", 1)
+        rehearsed.configure("models.chat.drainSeconds", 5)
         shown = rehearsed.make("up", ok=False).stdout
         available = rehearsed.get("deployment", "chat", "--namespace=inference")["status"]["availableReplicas"]
     finally:

@@ -79,7 +79,7 @@ def test_weights_are_seeded_by_a_completed_job_onto_a_shared_volume(rehearsed: R
 def test_logs_exec_and_port_forward_work(rehearsed: Rehearsed) -> None:
     (pod,) = _serving_pods(rehearsed)
     assert "INFO" in rehearsed.kubectl("logs", "--namespace=inference", pod["metadata"]["name"])
-    with forwarded(rehearsed.kubectl_path, rehearsed.kubeconfig, "inference", "chat") as address:
+    with forwarded(rehearsed.client, "inference", "chat") as address:
         listed = httpx.get(f"http://{address}/v1/models", trust_env=False).json()
     assert [model["id"] for model in listed["data"]] == ["chat"]
 

@@ -20,7 +20,7 @@ def ask_of(served: dict[str, Any] | None = None) -> awaits.Ask:
     return ask
 
 
-def rollout(kind: str = "Deployment", *, observed: int = 2, conditions: list[Any] | None = None, **status: int) -> Any:
+def rollout(kind: str = "Deployment", *, observed: int = 2, conditions: Any = None, **status: Any) -> Any:
     numbers = {"observedGeneration": observed, "conditions": conditions or [], **status}
     return {"kind": kind, "metadata": META, "spec": {"replicas": 2}, "status": numbers}
 
@@ -44,7 +44,7 @@ def test_a_deployment_is_ready_when_all_its_replicas_are_new_and_available() -> 
     ],
     ids=["old status", "not all updated", "not all available", "an old replica left"],
 )
-def test_a_deployment_in_the_middle_of_a_rollout_is_not_ready(status: dict[str, int]) -> None:
+def test_a_deployment_in_the_middle_of_a_rollout_is_not_ready(status: dict[str, Any]) -> None:
     assert awaits.judge(rollout(**status), ask_of())[0] is False
 
 
@@ -56,14 +56,17 @@ def test_a_rollout_without_progress_goes_on_being_awaited_and_says_so() -> None:
 
 
 def test_a_daemon_set_is_ready_when_every_node_that_wants_it_has_it() -> None:
-    done = {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2}
+    done: dict[str, Any] = {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2}
     assert awaits.judge(rollout("DaemonSet", **done), ask_of())[0] is True
     assert awaits.judge(rollout("DaemonSet", **done | {"numberAvailable": 1}), ask_of())[0] is False
 
 
 def test_a_job_is_ready_when_complete_and_fails_at_once_with_its_reason() -> None:
     assert awaits.judge(job(type="Complete", status="True"), ask_of())[0] is True
-    assert awaits.judge(job(), ask_of()) == (False, "waiting for the Job to succeed (Active: 0 | Succeeded: 0 | Failed: 1)")
+    assert awaits.judge(job(), ask_of()) == (
+        False,
+        "waiting for the Job to succeed (Active: 0 | Succeeded: 0 | Failed: 1)",
+    )
     failed = job(type="Failed", status="True", reason="BackoffLimitExceeded", message="too often")
     assert awaits.judge(failed, ask_of()) == (None, "[BackoffLimitExceeded] too often")
 
@@ -123,7 +126,10 @@ def test_kinds_without_a_rule_are_ready_at_once() -> None:
 
 
 def pod(name: str = "chat-1", conditions: list[Any] | None = None, **container: Any) -> Any:
-    status = {"conditions": conditions or [], "containerStatuses": [{"name": "engine", **container}] if container else []}
+    status = {
+        "conditions": conditions or [],
+        "containerStatuses": [{"name": "engine", **container}] if container else [],
+    }
     return {"metadata": {"name": name}, "status": status}
 
 
@@ -134,7 +140,12 @@ def troubles(pods: list[Any], logs: str = "", events: list[Any] | None = None) -
 
 
 def test_a_pod_that_fits_nowhere_is_explained_by_the_scheduler() -> None:
-    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "2 Insufficient gpu"}
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "2 Insufficient gpu",
+    }
     assert troubles([pod(conditions=[unscheduled])]) == ["[Unschedulable] 2 Insufficient gpu"]
 
 

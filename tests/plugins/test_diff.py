@@ -45,7 +45,10 @@ def test_a_changed_an_added_and_a_dropped_input_are_found_at_the_smallest_path()
 
 
 def test_drift_that_a_refresh_wrote_into_the_state_is_a_change() -> None:
-    refreshed, wanted = obj("Deployment", "apps/v1", spec={"replicas": 3}), obj("Deployment", "apps/v1", spec={"replicas": 1})
+    refreshed, wanted = (
+        obj("Deployment", "apps/v1", spec={"replicas": 3}),
+        obj("Deployment", "apps/v1", spec={"replicas": 1}),
+    )
     assert diff.against_state(refreshed, refreshed, wanted) == {("spec", "replicas"): "UPDATE"}
 
 
@@ -66,7 +69,7 @@ def test_a_dry_run_drops_what_the_server_would_leave_as_it_is() -> None:
 def test_a_dry_run_drops_neither_a_field_that_is_given_up_nor_a_default_made_explicit() -> None:
     live = obj("Deployment", "apps/v1", spec={"replicas": 1})
     for kind in ("DELETE", "ADD"):
-        found = {("spec", "replicas"): kind}
+        found: dict[diff.Path, str] = {("spec", "replicas"): kind}
         assert diff.confirmed(found, live, live) == found
 
 

@@ -16,7 +16,12 @@ from rehearsal.plugins.kubernetes_host import Kubernetes
 from rehearsal.plugins.properties import UNKNOWN, bare, dump, is_secret, load, secret
 
 URN = "urn:pulumi:dev::inference::kubernetes:{}::chat"
-CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chat", "namespace": "ns"}, "data": {"a": "1"}}
+CONFIG_MAP = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "chat", "namespace": "ns"},
+    "data": {"a": "1"},
+}
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "chat", "namespace": "ns"}, "spec": {}}
 
 
@@ -78,11 +83,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     provider = Kubernetes("127.0.0.1:1")
     provider.api = Shelf()
     provider.said = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(provider, "_log", lambda urn, message, *_, **__: provider.said.append(message))  # type: ignore[attr-defined]
+    monkeypatch.setattr(provider, "_log", lambda _, message, *__, **___: provider.said.append(message))  # type: ignore[attr-defined]
     return provider
 
 
-def check(host: Kubernetes, news: dict[str, Any], olds: dict[str, Any] | None = None, kind: str = "core/v1:ConfigMap") -> Any:
+def check(
+    host: Kubernetes, news: dict[str, Any], olds: dict[str, Any] | None = None, kind: str = "core/v1:ConfigMap"
+) -> Any:
     request = pb.CheckRequest(urn=URN.format(kind), news=dump(news), olds=dump(olds or {}))
     return load(host.Check(request, Context()).inputs)
 
@@ -118,7 +125,12 @@ def test_a_given_name_and_namespace_stay_and_a_missing_namespace_is_the_provider
 
 
 def test_secrets_stay_secret_through_check_and_into_the_state(host: Kubernetes) -> None:
-    inputs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t"}, "stringData": {"token": secret("hunter2")}}
+    inputs = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "t"},
+        "stringData": {"token": secret("hunter2")},
+    }
     checked = check(host, inputs, kind="core/v1:Secret")
     assert is_secret(checked["stringData"]["token"])
     state = load(create(host, checked).properties)
@@ -165,7 +177,9 @@ def test_a_create_of_what_exists_is_an_error_unless_upserts_are_asked_for(host: 
 def test_an_object_that_does_not_become_ready_goes_into_the_state_with_the_reason(host: Kubernetes) -> None:
     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
     host.api.after = {"status": {"conditions": [failed]}}  # type: ignore[attr-defined]
-    with pytest.raises(Aborted, match=r"Job ns/chat exists, but the wait for it failed: \[BackoffLimitExceeded\]") as told:
+    with pytest.raises(
+        Aborted, match=r"Job ns/chat exists, but the wait for it failed: \[BackoffLimitExceeded\]"
+    ) as told:
         create(host, JOB)
     ((name, value),) = told.value.metadata
     status, detail = status_pb2.Status.FromString(value), pb.ErrorResourceInitFailed()

@@ -34,7 +34,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, **options:
     (tmp_path / EXEC).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("PULUMI_PYTHON_CMD", sys.executable)
-    request = pb.RunRequest(info=info(tmp_path, **options), config={"inference:x": "1"}, configSecretKeys=["inference:x"])
+    request = pb.RunRequest(
+        info=info(tmp_path, **options), config={"inference:x": "1"}, configSecretKeys=["inference:x"]
+    )
     return LanguageHost("engine:1").Run(request, Context())
 
 
@@ -81,7 +83,13 @@ def test_the_program_writes_to_the_hosts_stdout_and_stderr_and_finds_its_configu
 
 def test_the_executor_is_told_all_that_the_engine_says(tmp_path: Path) -> None:
     request = pb.RunRequest(
-        project="inference", stack="dev", monitor_address="m:1", dryRun=True, parallel=16, info=info(tmp_path), args=["x"]
+        project="inference",
+        stack="dev",
+        monitor_address="m:1",
+        dryRun=True,
+        parallel=16,
+        info=info(tmp_path),
+        args=["x"],
     )
     words = arguments(request, "e:1")
     assert {"--monitor=m:1", "--engine=e:1", "--stack=dev", "--dry_run=true", "--parallel=16"} <= set(words)

@@ -32,6 +32,9 @@ SOURCE = f"hf://{model.REPOSITORY}@{model.commit()}"
 SHARD = "model-00002-of-00002.safetensors"
 CONTENTS = dict(model.files())
 
+HOPELESS = 2
+"""The exit code on which the Job that seeds does not try again."""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
@@ -252,7 +255,7 @@ def test_sigterm_ends_a_seeder_at_once_with_a_word_on_how_to_go_on(hub: RunningH
 def test_a_source_that_cannot_be_seeded_is_refused_in_one_line(
     in_process: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, message: str
 ) -> None:
-    assert in_process.main([f"--source={source}", f"--target={tmp_path}"]) == 1
+    assert in_process.main([f"--source={source}", f"--target={tmp_path}"]) == HOPELESS
 
     errors = capsys.readouterr().err
     assert message in errors
@@ -263,7 +266,7 @@ def test_a_source_that_cannot_be_seeded_is_refused_in_one_line(
 def test_a_selection_that_matches_nothing_is_refused(
     in_process: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert in_process.main([f"--source={SOURCE}", f"--target={tmp_path}", "--include=*.gguf"]) == 1
+    assert in_process.main([f"--source={SOURCE}", f"--target={tmp_path}", "--include=*.gguf"]) == HOPELESS
 
     assert "matches *.gguf: nothing to seed" in capsys.readouterr().err
 
@@ -298,7 +301,7 @@ def test_a_hub_cannot_place_a_file_outside_of_the_folder(
     stray = RepoFile(path="../../stray.json", size=2, oid="0" * 40)  # type: ignore[no-untyped-call]
     monkeypatch.setattr(HfApi, "list_repo_tree", lambda *_args, **_kwargs: [stray])
 
-    assert in_process.main([f"--source={SOURCE}", f"--target={tmp_path}"]) == 1
+    assert in_process.main([f"--source={SOURCE}", f"--target={tmp_path}"]) == HOPELESS
 
     assert "which has no place in the folder" in capsys.readouterr().err
 
@@ -307,7 +310,7 @@ def test_a_gated_repository_asks_for_the_token_and_never_shows_it(tmp_path: Path
     (tmp_path / "hub").mkdir()
     with hubs.running(tmp_path / "hub", f"--gated={model.REPOSITORY}", HUB_TOKEN="hf_secret") as gated:
         code, _, errors = seed(gated, tmp_path / "weights")
-        assert code == 1
+        assert code == HOPELESS
         assert "is gated: accept its terms on the hub and give a token that may read it in HF_TOKEN" in errors
 
         environment = {"PATH": os.environ["PATH"], "HF_ENDPOINT": gated.url, "HF_TOKEN": "hf_secret"}

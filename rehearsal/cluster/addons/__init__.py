@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout
 from rehearsal.cluster.templates import render
-from rehearsal.command import run
+from rehearsal.kubectl import Kubectl
 
 MANIFESTS = ("rbac.yaml.j2", "coredns.yaml.j2", "storage.yaml.j2", "hub.yaml.j2")
 WAIT = "120s"
 
 
-def ensure(layout: Layout, kubectl: Path, hub_port: int) -> None:
+def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
     """Apply the manifests and wait until the nodes, DNS and the provisioner are ready."""
     documents = [
         render(
@@ -27,18 +27,9 @@ def ensure(layout: Layout, kubectl: Path, hub_port: int) -> None:
         for name in MANIFESTS
     ]
     manifest = "\n---\n".join(documents)
-    kubectl_run(kubectl, layout, "apply", "--server-side", "--force-conflicts", "--filename=-", text=manifest)
+    kubectl.read("apply", "--server-side", "--force-conflicts", "--filename=-", text=manifest)
     nodes = [f"node/{node.name}" for node in layout.nodes]
-    kubectl_run(kubectl, layout, "wait", "--for=create", *nodes, f"--timeout={WAIT}")
-    kubectl_run(kubectl, layout, "wait", "--for=condition=Ready", *nodes, f"--timeout={WAIT}")
+    kubectl.read("wait", "--for=create", *nodes, f"--timeout={WAIT}")
+    kubectl.read("wait", "--for=condition=Ready", *nodes, f"--timeout={WAIT}")
     for namespace, deployment in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-        kubectl_run(
-            kubectl, layout, "rollout", "status", f"deployment/{deployment}", f"-n={namespace}", f"--timeout={WAIT}"
-        )
-
-
-def kubectl_run(kubectl: Path, layout: Layout, *arguments: str, text: str = "") -> str:
-    """One kubectl command against this cluster, as its administrator; Fault with kubectl's words if it fails."""
-    return run(
-        kubectl, f"--kubeconfig={layout.folders.root / 'kubeconfig'}", *arguments, text=text, then="run make up again"
-    )
+        kubectl.read("rollout", "status", f"deployment/{deployment}", f"-n={namespace}", f"--timeout={WAIT}")

@@ -1,0 +1,64 @@
+"""Pulumi's plugins: the official ones where they can be had, stand-ins only where not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rehearsal.command import run
+from rehearsal.fault import Fault
+from rehearsal.places import CHECKOUT, Places
+from rehearsal.progress import console
+from rehearsal.toolchain import Tools
+
+STAND_INS = CHECKOUT / "rehearsal" / "stand_ins"
+"""A folder for each stand-in, so that only what is needed gets on PATH."""
+
+KUBERNETES = ("resource", "kubernetes", "v4.34.2")
+ASK_AGAIN_S = 24 * 3600
+"""How long a refusal of the official plugin's download is remembered."""
+
+
+def plugin_path(places: Places, tools: Tools, environment: Mapping[str, str]) -> list[str]:
+    """Folders to put on PATH so that Pulumi finds its Python language host and the kubernetes plugin."""
+    folders: list[str] = []
+    if not _installed("pulumi-language-python", environment):
+        # An installed Pulumi has its language hosts beside it; the one that was built here has none.
+        folders += [str(STAND_INS / "language"), str(places.bin)]
+    if not _installed("pulumi-resource-kubernetes", environment) and not _official_kubernetes(
+        places, tools, environment
+    ):
+        folders += [str(STAND_INS / "kubernetes")]
+    return folders
+
+
+def _installed(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether a plugin of somebody else's is on PATH: ours may be, after `eval "$(make -s env)"`."""
+    found = shutil.which(name, path=environment["PATH"])
+    return found is not None and CHECKOUT not in Path(found).resolve().parents
+
+
+def _official_kubernetes(places: Places, tools: Tools, environment: Mapping[str, str]) -> bool:
+    """Whether Pulumi has the official plugin; tries to install it, once a day."""
+    kind, name, version = KUBERNETES
+    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    if (home / "plugins" / f"{kind}-{name}-{version}").exists():
+        return True
+    refused = places.cache / "official-kubernetes-plugin.refused"
+    if refused.exists() and time.time() - refused.stat().st_mtime < ASK_AGAIN_S:
+        return False
+    try:
+        run(tools.pulumi, "plugin", "install", *KUBERNETES, environment=environment)
+    except Fault as refusal:
+        refused.write_text(str(refusal))
+        console.print("stand-in: pulumi-resource-kubernetes (the official plugin cannot be downloaded from here)")
+        return False
+    return True
+
+
+def joined(folders: list[str], path: str) -> str:
+    """A value of PATH: `folders` first, each folder once."""
+    return os.pathsep.join(dict.fromkeys([*folders, *path.split(os.pathsep)]))
