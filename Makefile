@@ -7,13 +7,16 @@ export STACK ?= local
 export CLUSTER ?= embedded
 # uv from the cache where none is installed; an installed one goes first.
 export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/uv/bin
+# Compiled modules go beside uv, not into the checkout.
+export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/bytecode
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON := .venv/bin/python
 
 setup:
 	@rehearsal/bootstrap
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: setup ## Toolchain, cluster, pulumi up, one streamed answer. CLUSTER=existing: your own cluster
 	@$(PYTHON) -m rehearsal up
@@ -49,5 +52,5 @@ format: setup ## Format the code and mend what can be mended
 	@$(PYTHON) -m ruff check --fix --quiet .
 	@$(PYTHON) -m ruff format --quiet .
 
-bench: setup ## Speed and size of the running stack, as ratios
-	@$(PYTHON) -m rehearsal bench
+bench: setup ## Speed and size of the running stack, as ratios; make bench BENCH=--cold: from nothing
+	@$(PYTHON) -m rehearsal bench $(BENCH)

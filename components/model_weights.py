@@ -66,7 +66,11 @@ class ModelWeights(pulumi.ComponentResource):
             ),
             spec=job_spec(model, image, labels, self.claim_name, self._token_secret(name, namespace, labels, token)),
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create=f"{seeding_timeout(model.weights)}s")
+                parent=self,
+                # Most of a Job's spec is immutable, and its name is given: one that changes makes way for the next.
+                replace_on_changes=["spec"],
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{seeding_timeout(model.weights)}s"),
             ),
         )
         self.register_outputs({"claimName": self.claim_name, "path": self.path})

@@ -80,9 +80,10 @@ def service_address(kubectl: Kubectl, namespace: str, service: str) -> str:
 def forwarded(kubectl: Kubectl, namespace: str, service: str) -> Iterator[str]:
     """`127.0.0.1:port` that leads to a Service of a cluster whose cluster IPs are not reachable from here."""
     command = kubectl.command("port-forward", f"service/{service}", f"--namespace={namespace}", ":http")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**os.environ, **kubectl.environment}
-    with subprocess.Popen(command, **pipes, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             found = re.search(r"127\.0\.0\.1:(\d+)", line)

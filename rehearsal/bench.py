@@ -27,7 +27,7 @@ from rehearsal.cluster.layout import Layout
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import console, step
-from rehearsal.pulumi_cli import Pulumi, pulumi
+from rehearsal.pulumi_cli import Pulumi, embedded, throwaway
 
 COLD_UP_S = 180.0
 SECOND_UP_S = 30.0
@@ -170,10 +170,13 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     """The figures of a stack that is up."""
     _require_running(places)
     replicas = sum(model.replicas.min for model in stack.read(name).models.values())
-    engine = pulumi(places, toolchain.ensure_cli(places), places.kubeconfig)
+    tools = toolchain.ensure_cli(places)
+    engine = embedded(places, tools)
     figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
-    with step(f"{repeats + 1} previews of {name} and of an empty program, in turns", about_s=(repeats + 1) * 8):
-        local, empty = _previews(name, engine, repeats)
+    title = f"{repeats + 1} previews of {name} and of an empty program, in turns"
+    with step(title, about_s=(repeats + 1) * 8), tempfile.TemporaryDirectory() as folder:
+        alone = throwaway(Path(folder) / "state", places, tools, kubeconfig=os.devnull)
+        local, empty = _previews(name, engine, alone, Path(folder), repeats)
     return [*figures, preview_figure(local, empty), preview_part(name, local), preview_part("empty program", empty)]
 
 
@@ -256,30 +259,27 @@ def groups(layout: Layout) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _previews(name: str, engine: Pulumi, repeats: int) -> list[list[Sample]]:
-    """Samples of the stack's previews and of an empty program's: same CLI, language host and Python environment."""
-    runtime = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["runtime"]
-    with tempfile.TemporaryDirectory() as text:
-        project, backend = Path(text, "project"), Path(text, "backend")
-        project.mkdir()
-        backend.mkdir()
-        empty_project(project, runtime)
-        alone = dataclasses.replace(
-            engine, environment={**engine.environment, "PULUMI_BACKEND_URL": f"file://{backend}"}
-        )
-        alone.read("stack", "init", "--stack", EMPTY, "--no-select", folder=project)
-        # A copy: Pulumi writes to the configuration file that it is given.
-        config = shutil.copy(stack.file(name), text)
-        arguments = ("preview", "--non-interactive", "--suppress-progress", "--diff", "--stack")
+def _previews(name: str, engine: Pulumi, alone: Pulumi, folder: Path, repeats: int) -> list[list[Sample]]:
+    """Samples of the stack's previews and of an empty program's: same CLI, language host and Python environment.
 
-        def of_stack() -> Sample:
-            return _timed(lambda: engine.read(*arguments, name, "--config-file", str(config)))
+    The empty program is run by `alone`, on a backend of its own; what both need is put into `folder`.
+    """
+    project = folder / "project"
+    project.mkdir()
+    empty_project(project, yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["runtime"])
+    alone.read("stack", "init", "--stack", EMPTY, "--no-select", folder=project)
+    # A copy: Pulumi writes to the configuration file that it is given.
+    config = shutil.copy(stack.file(name), folder)
+    arguments = ("preview", "--non-interactive", "--suppress-progress", "--diff", "--stack")
 
-        def of_nothing() -> Sample:
-            return _timed(lambda: alone.read(*arguments, EMPTY, folder=project))
+    def of_stack() -> Sample:
+        return _timed(lambda: engine.read(*arguments, name, "--config-file", str(config)))
 
-        alternate([of_stack, of_nothing], 1)  # fills the host's file cache; not counted
-        return alternate([of_stack, of_nothing], repeats)
+    def of_nothing() -> Sample:
+        return _timed(lambda: alone.read(*arguments, EMPTY, folder=project))
+
+    alternate([of_stack, of_nothing], 1)  # fills the host's file cache; not counted
+    return alternate([of_stack, of_nothing], repeats)
 
 
 def _timed(run: Callable[[], object]) -> Sample:

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from rehearsal import answer, cluster, images, stack, toolchain
+from rehearsal import answer, bench, cluster, images, stack, toolchain
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
@@ -140,6 +140,19 @@ def env() -> None:
     engine = embedded(places, toolchain.ensure_cli(places))
     for key, value in stack.changed_environment(engine).items():
         sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
+
+
+@app.command("bench")
+def measure(
+    name: Stack = "local",
+    repeats: Annotated[int, typer.Option(help="Previews of each program.")] = bench.REPEATS,
+    cold: Annotated[bool, typer.Option("--cold", help="Remove the cluster first, and time make up.")] = False,
+    document: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+) -> None:
+    """Measure speed and size of the running stack, as ratios to what is allowed."""
+    if existing_cluster():
+        raise Fault("CLUSTER: make bench measures the embedded cluster; allowed: embedded; run: make bench")
+    bench.report(name, Places.of_user(), repeats=repeats, cold=cold, document=document)
 
 
 @app.command("toolchain")

@@ -142,5 +142,5 @@ def test_a_make_up_that_had_something_to_change_is_a_first_and_the_next_one_coun
 ) -> None:
     runs = iter([(50.0, 3), (9.0, 0)])
     monkeypatch.setattr(bench, "_up_again", lambda *_: next(runs))
-    engine = Pulumi(cli=Path("pulumi"), environment={})
+    engine = Pulumi(cli=Path("pulumi"), environment={}, keeps_stacks=False)
     assert [figure.measured for figure in bench._second_up("local", engine)] == [9.0, 0]

@@ -45,7 +45,11 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
     `images` are archives by name; every node gets all of them. Raises Fault for what the user can mend.
     """
     preflight.check(places.state)
+    preflight.check_network(places.debs)
     with _locked(places):
+        if not (places.cluster / "layout.json").exists():
+            # Without it nothing is known of what may still run under this name: a state folder that somebody deleted.
+            _remove(places)
         layout = _plan(pools, places)
         cgroups = Cgroups.of_host(places.name)
         supervisor = Supervisor(folders=layout.folders, cgroups=cgroups)
@@ -74,15 +78,21 @@ def down(places: Places) -> None:
         return
     preflight.require_root()
     with _locked(places), step("stop and remove the embedded cluster", about_s=5):
-        cgroups = Cgroups.of_host(places.name)
-        cgroups.kill()
-        _unmount(Folders(root=places.cluster))
-        network.remove(places.name)
-        cgroups.remove()
-        shutil.rmtree(places.cluster, ignore_errors=False)
-    remaining = [*network.left(places.name), *(str(path) for path in cgroups.left())]
+        _remove(places)
+    remaining = [*network.left(places.name), *(str(path) for path in Cgroups.of_host(places.name).left())]
     if remaining:
         raise Fault(f"still there after make down: {', '.join(remaining)}; run make down again")
+
+
+def _remove(places: Places) -> None:
+    """End and remove what bears the cluster's name, and its folder, in an order that may be interrupted anywhere."""
+    cgroups = Cgroups.of_host(places.name)
+    cgroups.kill()
+    _unmount(Folders(root=places.cluster))
+    network.remove(places.name)
+    cgroups.remove()
+    if places.cluster.exists():
+        shutil.rmtree(places.cluster)
 
 
 def status(places: Places) -> Status | None:

@@ -7,8 +7,9 @@ import platform
 import shutil
 from pathlib import Path
 
-from rehearsal.command import succeeds
+from rehearsal.command import run, succeeds
 from rehearsal.fault import Fault
+from rehearsal.toolchain import library_path
 
 ALTERNATIVE = "or use any cluster of yours: CLUSTER=existing make up"
 CLUSTER_BYTES = 4 << 30
@@ -28,9 +29,24 @@ def check(state: Path) -> None:
             raise Fault(f"{program}: not on PATH; install util-linux and iproute2, {ALTERNATIVE}")
     if not _has_filesystem("overlay"):
         raise Fault(f"kernel: no overlay file system; load it with: modprobe overlay, {ALTERNATIVE}")
-    if not Path("/proc/sys/net/ipv4").exists() or not Path("/proc/self/ns/net").exists():
-        raise Fault(f"kernel: no network namespaces; {ALTERNATIVE}")
     require_space(state, CLUSTER_BYTES, "the cluster")
+
+
+def check_network(debs: Path) -> None:
+    """Raise Fault unless the kernel can do what the network and kube-proxy need, tried in a namespace of its own.
+
+    `debs` are the unpacked Debian packages, which bring nft.
+    """
+    attempt = (
+        "ip link add probe0 type veth peer name probe1 && ip link add probe2 type bridge && "
+        f"'{debs}/usr/sbin/nft' add table ip probe"
+    )
+    try:
+        run("unshare", "--net", "/bin/sh", "-ec", attempt, environment={"LD_LIBRARY_PATH": library_path(debs)})
+    except Fault as fault:
+        raise Fault(
+            f"kernel: {fault}; load what is missing with: modprobe -a veth bridge nf_tables, {ALTERNATIVE}"
+        ) from None
 
 
 def require_root() -> None:

@@ -85,7 +85,7 @@ class Rehearsed:
 
     @cached_property
     def client(self) -> Kubectl:
-        """kubectl as the rehearsal uses it, as the cluster's administrator."""
+        """The rehearsal's kubectl, as the cluster's administrator."""
         found = shutil.which("kubectl", path=self.pulumi_environment["PATH"])
         assert found
         return Kubectl(program=Path(found), kubeconfig=str(self.kubeconfig))
