@@ -12,6 +12,8 @@ from pathlib import Path
 from rehearsal.fault import Fault
 
 MOUNT = Path("/sys/fs/cgroup")
+CONTROLLERS = {"cpu", "cpuset", "io", "memory", "pids"}
+"""What a kubelet uses; it can do without io."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Cgroups:
                 {path.name for path in mount.iterdir() if path.resolve() in folders} if mount.exists() else set()
             )
             found = cls(name=name, hierarchies=tuple(sorted(folders)), unified=False)
-        missing = {"cpu", "memory", "pids", "cpuset"} - {name for entry in available for name in entry.split(",")}
+        missing = (CONTROLLERS - {"io"}) - {name for entry in available for name in entry.split(",")}
         if missing:
             raise Fault(
                 f"cgroup controllers missing: {', '.join(sorted(missing))}; a kubelet needs them; "
@@ -58,9 +60,9 @@ class Cgroups:
     def _open(self, group: Path) -> None:
         """Let the group have what its parent has: v1 cpusets start empty, v2 controllers start switched off."""
         if self.unified:
-            enabled = (group.parent / "cgroup.controllers").read_text().split()
-            with contextlib.suppress(OSError):
-                (group.parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in enabled))
+            # One line may name several, but then one that cannot be switched on keeps the others off.
+            for name in sorted(set((group.parent / "cgroup.controllers").read_text().split()) & CONTROLLERS):
+                (group.parent / "cgroup.subtree_control").write_text(f"+{name}")
             return
         for file in ("cpuset.cpus", "cpuset.mems"):
             if (group / file).exists() and not (group / file).read_text().strip():

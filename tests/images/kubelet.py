@@ -78,7 +78,7 @@ def registrations(folder: Path) -> Iterator[queue.Queue[Registration]]:
         received.put(request)
         return message("Empty")
 
-    handler = grpc.unary_unary_rpc_method_handler(
+    handler: Any = grpc.unary_unary_rpc_method_handler(
         register, _CLASSES["RegisterRequest"].FromString, lambda response: response.SerializeToString()
     )
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
@@ -95,7 +95,7 @@ def registrations(folder: Path) -> Iterator[queue.Queue[Registration]]:
 
 def call(channel: grpc.Channel, method: str, request: Any, response: str) -> Any:
     """Calls a method of the device plugin that gives one answer."""
-    stub = channel.unary_unary(
+    stub: Any = channel.unary_unary(
         f"/{PACKAGE}.DevicePlugin/{method}",
         request_serializer=lambda outgoing: outgoing.SerializeToString(),
         response_deserializer=_CLASSES[response].FromString,
@@ -105,7 +105,7 @@ def call(channel: grpc.Channel, method: str, request: Any, response: str) -> Any
 
 def list_and_watch(channel: grpc.Channel) -> Iterator[dict[str, str]]:
     """The health of every device by its ID, each time that the plugin reports it."""
-    stub = channel.unary_stream(
+    stub: Any = channel.unary_stream(
         f"/{PACKAGE}.DevicePlugin/ListAndWatch",
         request_serializer=lambda outgoing: outgoing.SerializeToString(),
         response_deserializer=_CLASSES["ListAndWatchResponse"].FromString,

@@ -8,10 +8,7 @@ import os
 import tarfile
 from pathlib import Path
 
-import pytest
-
-from rehearsal.fault import Fault
-from rehearsal.images.oci import Image, Layer, digest, import_into, manifest_digest, pack, run
+from rehearsal.images.oci import Image, Layer, digest, import_into, manifest_digest, pack
 
 
 def tree(root: Path, *, umask: int, mtime: int) -> Path:
@@ -123,13 +120,3 @@ echo "{names[1]} application/vnd.oci.image.manifest.v1+json sha256:old 1.0 MiB l
         f"{client} import --base-name docker.io/local/changed {tmp_path}/1.tar",
         f"{client} import --base-name docker.io/local/new {tmp_path}/2.tar",
     ]
-
-
-def test_a_failing_tool_is_a_fault_with_its_last_words() -> None:
-    with pytest.raises(Fault, match="sh -c failed: no space left"):
-        run("sh", "-c", "echo no space left >&2; exit 1")
-
-
-def test_a_missing_tool_is_a_fault_that_names_it() -> None:
-    with pytest.raises(Fault, match="no-such-tool: not found; install it"):
-        run("no-such-tool")

@@ -1,0 +1,73 @@
+"""What the commands make of a stack, and what they refuse before anything is touched."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from rehearsal import cli, stack
+from rehearsal.cluster import preflight
+from rehearsal.cluster.layout import Gpus
+from rehearsal.fault import Fault
+from rehearsal.places import Places
+
+
+def test_nodes_are_those_that_the_pools_describe() -> None:
+    nodes = stack.nodes(stack.read("local"))
+    assert [node.name for node in nodes] == ["l4-0", "l4-1"]
+    assert {node.gpus for node in nodes} == {Gpus(product="NVIDIA-L4", memory_gib=24, count=2)}
+    assert {node.taints for node in nodes} == {("nvidia.com/gpu=present:NoSchedule",)}
+    assert all(dict(node.labels)["inference/gpu-pool"] == "l4" for node in nodes)
+
+
+def test_an_unknown_stack_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(
+        Fault, match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local; run: make up STACK=local$"
+    ):
+        stack.read("nope")
+
+
+def test_an_own_cluster_cannot_have_images_of_the_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").touch()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(Fault, match=r"docker.io/local/weight-seeder.*STACK=<name>$"):
+        stack.existing_kubeconfig(stack.read("local"))
+
+
+def test_a_missing_kubeconfig_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    with pytest.raises(
+        Fault, match=r"^CLUSTER=existing: no kubeconfig at /nowhere/config; set one with: KUBECONFIG=<file>"
+    ):
+        stack.existing_kubeconfig(stack.read("dev"))
+
+
+def test_several_kubeconfigs_are_one_as_kubectl_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").touch()
+    monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{tmp_path}/config")
+    assert stack.existing_kubeconfig(stack.read("dev")) == f"/nowhere/config:{tmp_path}/config"
+
+
+def test_another_kind_of_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER", "kind")
+    with pytest.raises(Fault, match=r"^CLUSTER: 'kind'; allowed: embedded \(the default\), existing;"):
+        cli.existing_cluster()
+
+
+def test_another_user_than_root_gets_one_line_with_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(Fault, match=r"needs root .*sudo.*CLUSTER=existing make up$"):
+        preflight.check(Places.of_user().state)
+
+
+def test_another_system_than_linux_gets_one_line_with_the_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    with pytest.raises(Fault, match=r"needs Linux, this is Darwin;.*CLUSTER=existing make up$"):
+        preflight.check(Places.of_user().state)
+
+
+def test_too_little_space_is_said_with_needed_and_free(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=r"^disk: the cluster needs 1048576 GiB under .*, [\d.]+ GiB are free; free some"):
+        preflight.require_space(tmp_path / "not" / "there", 1 << 50, "the cluster")
