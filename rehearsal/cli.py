@@ -21,7 +21,7 @@ from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
 from rehearsal.places import Places
 from rehearsal.progress import console, span
-from rehearsal.pulumi_cli import display, embedded, throwaway, users_own
+from rehearsal.pulumi_cli import embedded, throwaway, users_own
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Option("--stack", envvar="STACK", help="The stack: Pulumi.<stack>.yaml.")]
@@ -55,9 +55,7 @@ def up(name: Stack = "local") -> None:
         cluster.up(stack.nodes(settings), archives, places, kubectl)
         engine = embedded(places, tools)
     engine.select(name)
-    engine = engine.after_interruption(name)
-    code = engine.run("up", "--stack", name, "--yes", "--skip-preview", *display())
-    if code:
+    if code := engine.up(name):
         console.print(
             f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again"
         )
@@ -86,7 +84,7 @@ def down(name: Stack = "local") -> None:
         kubeconfig = stack.existing_kubeconfig(stack.read(name))
         engine = users_own(places, toolchain.ensure_cli(places), kubeconfig)
         engine.select(name)
-        raise typer.Exit(engine.run("destroy", "--stack", name, "--yes", "--skip-preview", *display()))
+        raise typer.Exit(engine.destroy(name))
     cluster.down(places)
     # The stack's objects went with the cluster: its state describes nothing any more.
     shutil.rmtree(places.pulumi, ignore_errors=True)
@@ -130,7 +128,7 @@ def preview(name: Stack = "local") -> None:
             engine.select(name)
         # Pulumi writes to the file that it is given (a salt, `-c` values).
         config = shutil.copy(stack.file(name), folder)
-        raise typer.Exit(engine.run("preview", "--stack", name, "--diff", *display(), "--config-file", str(config)))
+        raise typer.Exit(engine.preview(name, Path(config)))
 
 
 @app.command()

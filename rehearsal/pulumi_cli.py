@@ -62,17 +62,31 @@ class Pulumi:
             console.print(f"an earlier run on stack {stack} was killed: unlocking it")
             self.read("cancel", "--yes", "--stack", stack)
 
-    def after_interruption(self, stack: str) -> Pulumi:
-        """Pulumi as the next `up` needs it: one that was killed may have made objects that the state does not have.
+    def up(self, stack: str) -> int:
+        """Bring the stack up; give Pulumi's exit code.
 
-        https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ names the switch.
+        A run that was killed may have made objects that the state does not have: they are taken over first. The switch
+        for it becomes an input of the provider, so that a plain run has to follow.
+        https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/
         """
+        command = ("up", "--stack", stack, "--yes", "--skip-preview", *display())
         state = json.loads(self.read("stack", "export", "--stack", stack))
-        pending = (state.get("deployment") or {}).get("pending_operations") or []
-        if not pending:
-            return self
-        console.print(f"an earlier run left {len(pending)} unfinished operation(s) on stack {stack}: taking them over")
-        return replace(self, environment={**self.environment, "PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true"})
+        if pending := (state.get("deployment") or {}).get("pending_operations"):
+            console.print(f"an earlier run left {len(pending)} operation(s) of stack {stack} unfinished: taking over")
+            # Pulumi keeps them in the state until a refresh is told to forget them.
+            self.read("refresh", "--stack", stack, "--yes", "--skip-preview", "--clear-pending-creates")
+            taking_over = {**self.environment, "PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true"}
+            if code := replace(self, environment=taking_over).run(*command):
+                return code
+        return self.run(*command)
+
+    def destroy(self, stack: str) -> int:
+        """Remove what the stack made; give Pulumi's exit code."""
+        return self.run("destroy", "--stack", stack, "--yes", "--skip-preview", *display())
+
+    def preview(self, stack: str, config: Path) -> int:
+        """Preview the stack with the configuration file `config`; give Pulumi's exit code."""
+        return self.run("preview", "--stack", stack, "--diff", "--config-file", str(config), *display())
 
     def _initialise(self, stack: str) -> None:
         if self.keeps_stacks:

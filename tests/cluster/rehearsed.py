@@ -30,6 +30,13 @@ NETWORK = "10.78.0.0/16"
 
 # Lines of the components' logs that would be an error elsewhere, each with its reason.
 EXPECTED = (
+    r"RuntimeConfig from runtime service failed",  # containerd 1.6 does not have the call
+    r"Failed to set rlimit|Failed to ensure process in container with oom score",  # a host without CAP_SYS_RESOURCE
+    r"nodes? \\?\"[a-z0-9-]+\\?\" not found",  # a kubelet looks for its node before it has registered it
+    r"Skipping pod synchronization|checkpoint is not found",  # a kubelet's first seconds
+    r"no imagefs label for configured runtime",  # as its first seconds, until the runtime has told its statistics
+    r"Failed to get status for pod .* no relationship found",  # the pod is gone, and with it the right to ask for it
+    r"http2: stream closed|use of closed network connection|transport is closing",  # a client that went away
     r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
     r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
