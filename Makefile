@@ -3,6 +3,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help up down status preview env toolchain test test-fast lint format bench setup
 
+# CI runners and services have no HOME.
+export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export STACK ?= local
 export CLUSTER ?= embedded
 # uv from the cache where none is installed; an installed one goes first.

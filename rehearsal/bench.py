@@ -171,7 +171,7 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     _require_running(places)
     replicas = sum(model.replicas.min for model in stack.read(name).models.values())
     tools = toolchain.ensure_cli(places)
-    engine = embedded(places, tools)
+    engine = embedded(places, tools, str(cluster.network_block()))
     figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
     title = f"{repeats + 1} previews of {name} and of an empty program, in turns"
     with step(title, about_s=(repeats + 1) * 8), tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +10,28 @@ from pathlib import Path
 from rehearsal.command import run
 
 
+def without_proxy(network: str | None) -> dict[str, str]:
+    """Environment variables that keep clients from asking a proxy for addresses of `network`."""
+    names = [name for name in ("NO_PROXY", "no_proxy") if network]
+    return {name: ",".join(filter(None, [os.environ.get(name, ""), network])) for name in names}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kubectl:
-    """`kubeconfig` is what KUBECONFIG would be: one path, or several; without `context`, its current one."""
+    """`kubeconfig` is what KUBECONFIG would be: one path, or several; without `context`, its current one.
+
+    `direct` is a network that is reached without the proxy that the user's environment may name.
+    """
 
     program: Path
     kubeconfig: str
     context: str | None = None
+    direct: str | None = None
 
     @property
     def environment(self) -> Mapping[str, str]:
         """What kubectl's environment needs on top of ours."""
-        return {"KUBECONFIG": self.kubeconfig}
+        return {"KUBECONFIG": self.kubeconfig, **without_proxy(self.direct)}
 
     def command(self, *arguments: str) -> list[str]:
         """The words of a kubectl command, to be run in `environment`."""

@@ -18,7 +18,8 @@ DEFAULT_NAME = "inference"
 
 def _base(variable: str, default: str) -> Path:
     """The folder of the XDG base directory specification for this user."""
-    return Path(os.environ.get(variable) or Path.home() / default)
+    # Resolved, because the kernel names mounts by what a path leads to.
+    return Path(os.environ.get(variable) or Path.home() / default).expanduser().resolve()
 
 
 @dataclass(frozen=True, kw_only=True)

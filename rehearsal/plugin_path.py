@@ -11,7 +11,7 @@ from pathlib import Path
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
-from rehearsal.progress import console
+from rehearsal.progress import notes
 from rehearsal.toolchain import Tools
 
 STAND_INS = CHECKOUT / "rehearsal" / "stand_ins"
@@ -54,7 +54,7 @@ def _official_kubernetes(places: Places, tools: Tools, environment: Mapping[str,
         run(tools.pulumi, "plugin", "install", *KUBERNETES, environment=environment)
     except Fault as refusal:
         refused.write_text(str(refusal))
-        console.print("stand-in: pulumi-resource-kubernetes (the official plugin cannot be downloaded from here)")
+        notes.print("stand-in: pulumi-resource-kubernetes (the official plugin cannot be downloaded from here)")
         return False
     return True
 

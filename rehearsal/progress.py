@@ -13,6 +13,10 @@ HEARTBEAT_S = 30.0
 """Without a terminal (CI), a step says that it is alive this often."""
 
 console = Console(highlight=False, soft_wrap=True)
+"""Results."""
+
+notes = Console(highlight=False, soft_wrap=True, stderr=True)
+"""Progress and faults: not what `eval "$(make -s env)"` reads."""
 
 
 def span(seconds: float) -> str:
@@ -31,8 +35,8 @@ def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
         return f"{title}{estimate}: {span(time.monotonic() - started)}"
 
     finished = threading.Event()
-    if console.is_terminal:
-        with console.status(text()) as status:
+    if notes.is_terminal:
+        with notes.status(text()) as status:
             ticker = threading.Thread(target=_tick, args=(finished, 1.0, lambda: status.update(text())), daemon=True)
             ticker.start()
             try:
@@ -42,7 +46,7 @@ def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
                 ticker.join()
     else:
         ticker = threading.Thread(
-            target=_tick, args=(finished, HEARTBEAT_S, lambda: console.print(f"  ... {text()}")), daemon=True
+            target=_tick, args=(finished, HEARTBEAT_S, lambda: notes.print(f"  ... {text()}")), daemon=True
         )
         ticker.start()
         try:
@@ -50,7 +54,7 @@ def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
         finally:
             finished.set()
             ticker.join()
-    console.print(f"  [green]✓[/green] {title} [dim]{span(time.monotonic() - started)}[/dim]")
+    notes.print(f"  [green]✓[/green] {title} [dim]{span(time.monotonic() - started)}[/dim]")
 
 
 def _tick(finished: threading.Event, every_s: float, show: Callable[[], None]) -> None:

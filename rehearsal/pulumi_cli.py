@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from rehearsal.command import run
+from rehearsal.fault import Fault
+from rehearsal.kubectl import without_proxy
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.plugin_path import joined, plugin_path
-from rehearsal.progress import console
+from rehearsal.progress import console, notes
 from rehearsal.toolchain import Tools
 
 PROJECT_FILE = "Pulumi.yaml"
+PASSPHRASES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class Pulumi:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                console.print("interrupted: waiting for Pulumi to save its state (Ctrl-C again: it ends at once)")
+                notes.print("interrupted: waiting for Pulumi to save its state (Ctrl-C again: it ends at once)")
 
     def read(self, *arguments: str, folder: Path = CHECKOUT) -> str:
         """Run a command and give its output; Fault with its last words if it fails."""
@@ -59,20 +66,27 @@ class Pulumi:
         if not self.knows(stack):
             self._initialise(stack)
         elif self._abandoned(stack):
-            console.print(f"an earlier run on stack {stack} was killed: unlocking it")
+            notes.print(f"an earlier run on stack {stack} was killed: unlocking it")
             self.read("cancel", "--yes", "--stack", stack)
 
     def up(self, stack: str) -> int:
         """Bring the stack up; give Pulumi's exit code.
 
-        A run that was killed may have made objects that the state does not have: they are taken over first. The switch
-        for it becomes an input of the provider, so that a plain run has to follow.
+        A run that was killed may have made objects that the state does not have. On the embedded cluster they are taken
+        over first; elsewhere they might be somebody else's. The switch for it becomes an input of the provider, so that
+        a plain run has to follow.
         https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/
         """
         command = ("up", "--stack", stack, "--yes", "--skip-preview", *display())
         state = json.loads(self.read("stack", "export", "--stack", stack))
-        if pending := (state.get("deployment") or {}).get("pending_operations"):
-            console.print(f"an earlier run left {len(pending)} operation(s) of stack {stack} unfinished: taking over")
+        pending = (state.get("deployment") or {}).get("pending_operations") or []
+        if pending and self.keeps_stacks:
+            notes.print(
+                f"an earlier run left {len(pending)} operation(s) of stack {stack} unfinished: where an object "
+                "`already exists`, put it into the state with pulumi import, or delete it; then run again"
+            )
+        elif pending:
+            notes.print(f"an earlier run left {len(pending)} operation(s) of stack {stack} unfinished: taking over")
             # Pulumi keeps them in the state until a refresh is told to forget them.
             self.read("refresh", "--stack", stack, "--yes", "--skip-preview", "--clear-pending-creates")
             taking_over = {**self.environment, "PULUMI_K8S_UPSERT_EXISTING_OBJECTS": "true"}
@@ -99,14 +113,26 @@ class Pulumi:
 
     def _abandoned(self, stack: str) -> bool:
         """Whether the stack is locked by a process of this host that is gone; only a file backend's lock can tell."""
-        backend = Path(self.environment.get("PULUMI_BACKEND_URL", "").removeprefix("file://"))
-        locks = [json.loads(path.read_text()) for path in backend.glob(f".pulumi/locks/**/{stack}/*.json")]
-        return any(not psutil.pid_exists(int(lock["pid"])) for lock in locks)
+        url = self.environment.get("PULUMI_BACKEND_URL", "")
+        if not url.startswith("file://"):
+            return False
+        folder = Path(url.removeprefix("file://")).expanduser()
+        locks = [json.loads(path.read_text()) for path in folder.glob(f".pulumi/locks/**/{stack}/*.json")]
+        return any(lock["hostname"] == socket.gethostname() and _gone(lock) for lock in locks)
 
 
-def embedded(places: Places, tools: Tools) -> Pulumi:
-    """Pulumi for stacks on the embedded cluster: their state lives and goes with it, and holds no secret."""
-    return _on_files(places.pulumi, places, tools, kubeconfig=str(places.kubeconfig))
+def _gone(lock: Mapping[str, Any]) -> bool:
+    """Whether the process that took the lock has ended; one with its pid that started later is another."""
+    taken = datetime.fromisoformat(lock["timestamp"]).timestamp()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(int(lock["pid"])).create_time() > taken
+    return True
+
+
+def embedded(places: Places, tools: Tools, network: str) -> Pulumi:
+    """Pulumi for stacks on the embedded cluster at `network`: their state goes with it, and holds no secret."""
+    engine = _on_files(places.pulumi, places, tools, kubeconfig=str(places.kubeconfig))
+    return replace(engine, environment={**engine.environment, **without_proxy(network)})
 
 
 def throwaway(folder: Path, places: Places, tools: Tools, kubeconfig: str) -> Pulumi:
@@ -121,7 +147,12 @@ def users_own(places: Places, tools: Tools, kubeconfig: str) -> Pulumi:
     if "PULUMI_BACKEND_URL" not in environment and not credentials.exists():
         places.stacks.mkdir(parents=True, exist_ok=True)
         environment["PULUMI_BACKEND_URL"] = f"file://{places.stacks}"
-        console.print(f"no pulumi login: the state of stacks is kept in {places.stacks}")
+        notes.print(f"no pulumi login: the state of stacks is kept in {places.stacks}")
+    if environment.get("PULUMI_BACKEND_URL", "").startswith("file://") and not PASSPHRASES & environment.keys():
+        raise Fault(
+            "PULUMI_CONFIG_PASSPHRASE: not set; a backend of files encrypts secrets with it; choose one, keep it, and "
+            "run: export PULUMI_CONFIG_PASSPHRASE=<passphrase>"
+        )
     return _with_plugins(places, tools, environment, keeps_stacks=True)
 
 

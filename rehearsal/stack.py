@@ -34,8 +34,19 @@ def file(name: str) -> Path:
 
 def read(name: str) -> Settings:
     """The stack's settings, checked as the program checks them. Fault naming every mistake, a line each."""
-    config = (yaml.safe_load(file(name).read_text()) or {}).get("config") or {}
-    ours = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
+    path = file(name)
+    try:
+        document = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise Fault(f"{path.name}: {' '.join(str(error).split())}; mend the YAML and run again") from None
+    config = (document.get("config") if isinstance(document, dict) else None) or {}
+    if not isinstance(config, dict):
+        raise Fault(f"{path.name}: config is a {type(config).__name__}; allowed: a map of settings by key; mend it")
+    ours = {
+        str(key).removeprefix(f"{PROJECT}:"): value
+        for key, value in config.items()
+        if str(key).startswith(f"{PROJECT}:")
+    }
     secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}
     try:
@@ -70,6 +81,15 @@ def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
     return tuple(labels.items())
 
 
+def require_embedded(settings: Settings) -> None:
+    """Fault if the stack names a cluster of the user's, which a rehearsal must not touch."""
+    if settings.cluster.kubeconfig or settings.cluster.context:
+        raise Fault(
+            "inference:cluster: kubeconfig and context name a cluster of yours; allowed on the embedded one: neither; "
+            "run: CLUSTER=existing make up STACK=<name>"
+        )
+
+
 def existing_kubeconfig(settings: Settings) -> str:
     """What KUBECONFIG is for the user's own cluster. Fault if no such file is there, or images are the rehearsal's."""
     names = [
@@ -82,8 +102,9 @@ def existing_kubeconfig(settings: Settings) -> str:
             f"CLUSTER=existing: the stack names images that only the embedded cluster has: {', '.join(local)}; "
             "name ones that your cluster can pull, in a stack of your own: CLUSTER=existing make up STACK=<name>"
         )
-    text = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    if not any(Path(path).expanduser().exists() for path in text.split(os.pathsep)):
+    given = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    text = os.pathsep.join(str(Path(path).expanduser()) for path in given.split(os.pathsep))
+    if not any(Path(path).exists() for path in text.split(os.pathsep)):
         raise Fault(
             f"CLUSTER=existing: no kubeconfig at {text}; set one with: KUBECONFIG=<file> CLUSTER=existing make up"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import json
 import shutil
@@ -13,16 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from rehearsal.cluster import addons, certificates, control_plane, network, node, preflight
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Folders, Layout, Network, NodeSpec, number
-from rehearsal.cluster.process import Component, Supervisor
+from rehearsal.cluster.process import Component, Supervisor, answers
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.images import import_into
 from rehearsal.kubectl import Kubectl
+from rehearsal.lock import locked
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import step
 
@@ -45,14 +43,19 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
     `images` are archives by name; every node gets all of them. Raises Fault for what the user can mend.
     """
     preflight.check(places.state)
+    preflight.check_places(places, max((pool.name for pool in pools), key=len, default=SYSTEM_NODE.name))
     preflight.check_network(places.debs)
-    with _locked(places):
-        if not (places.cluster / "layout.json").exists():
+    with _owned(places):
+        if not _layout_file(places).exists():
             # Without it nothing is known of what may still run under this name: a state folder that somebody deleted.
             _remove(places)
-        layout = _plan(pools, places)
         cgroups = Cgroups.of_host(places.name)
+        layout, gone = _plan(pools, places)
         supervisor = Supervisor(folders=layout.folders, cgroups=cgroups)
+        for name, index in gone.items():
+            node.forget(layout.folders, name, cgroups)
+            network.forget(layout, name, index)
+        _write_layout(layout, places)
         with step("network, certificates, control groups", about_s=2):
             network.ensure(layout)
             certificates.ensure(layout)
@@ -61,7 +64,7 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
         with step("control plane (etcd, API server, controller manager, scheduler)", about_s=8):
             for component in control_plane.components(layout, places):
                 supervisor.ensure(component)
-            _forget_removed_nodes(layout, supervisor, kubectl)
+            _delete_other_nodes(layout, kubectl)
         with step(f"{len(layout.nodes)} nodes (containerd, kubelet, kube-proxy, images)", about_s=25):
             with ThreadPoolExecutor(len(layout.nodes)) as pool:
                 # list() raises the first node's fault.
@@ -77,8 +80,9 @@ def down(places: Places) -> None:
     if not places.cluster.exists() and not network.left(places.name) and not Cgroups.of_host(places.name).left():
         return
     preflight.require_root()
-    with _locked(places), step("stop and remove the embedded cluster", about_s=5):
+    with _owned(places), step("stop and remove the embedded cluster", about_s=5):
         _remove(places)
+    _owner_file(places).unlink(missing_ok=True)
     remaining = [*network.left(places.name), *(str(path) for path in Cgroups.of_host(places.name).left())]
     if remaining:
         raise Fault(f"still there after make down: {', '.join(remaining)}; run make down again")
@@ -98,13 +102,14 @@ def _remove(places: Places) -> None:
 def status(places: Places) -> Status | None:
     """What runs, or None where there is no cluster."""
     folders = Folders(root=places.cluster)
-    if not (folders.root / "layout.json").exists():
+    if not _layout_file(places).exists():
         return None
+    preflight.require_root()
     cgroups = Cgroups.of_host(places.name)
     supervisor = Supervisor(folders=folders, cgroups=cgroups)
     return Status(
         components={name: supervisor.alive(name) for name in supervisor.recorded_names()},
-        api_ready=_api_ready(folders),
+        api_ready=control_plane.api_ready(folders, _known(places)[0]),
         resident_bytes=resident_bytes(cgroups.processes()),
     )
 
@@ -121,37 +126,59 @@ def resident_bytes(pids: set[int]) -> int:
     return total
 
 
+def network_block() -> ipaddress.IPv4Network:
+    """The addresses that the cluster has or would have. Fault if the environment names none that can be."""
+    try:
+        return Network.from_environment().block
+    except ValueError as error:
+        raise Fault(f"REHEARSAL_NETWORK: {error}; set one with: REHEARSAL_NETWORK=10.201.0.0/16 make up") from error
+
+
 def layout_of(places: Places) -> Layout:
     """The layout of the cluster that was brought up here. Raises Fault if there is none."""
-    path = places.cluster / "layout.json"
-    if not path.exists():
+    if not _layout_file(places).exists():
         raise Fault("embedded cluster: not there; start it with: make up")
-    known = json.loads(path.read_text())
+    plan, indices = _known(places)
     return Layout(
         name=places.name,
-        network=Network(block=ipaddress.IPv4Network(known["network"])),
+        network=plan,
         folders=Folders(root=places.cluster),
-        nodes=tuple(NodeSpec(name=name, index=index) for name, index in known["nodes"].items()),
+        nodes=tuple(NodeSpec(name=name, index=index) for name, index in indices.items()),
     )
 
 
-def _plan(pools: tuple[NodeSpec, ...], places: Places) -> Layout:
-    """The layout for these pools; nodes that were there before keep their addresses."""
-    path = places.cluster / "layout.json"
-    known = json.loads(path.read_text()) if path.exists() else {"network": None, "nodes": {}}
+def _plan(pools: tuple[NodeSpec, ...], places: Places) -> tuple[Layout, dict[str, int]]:
+    """The layout for these pools, and the nodes that are no more by their index; the others keep their addresses."""
     try:
         plan = Network.from_environment()
-        nodes = number((SYSTEM_NODE, *pools), known["nodes"])
+        known, indices = _known(places) if _layout_file(places).exists() else (plan, {})
+        nodes = number((SYSTEM_NODE, *pools), indices)
         layout = Layout(name=places.name, network=plan, folders=Folders(root=places.cluster), nodes=nodes)
     except ValueError as error:
         raise Fault(f"embedded cluster: {error}; mend it and run make up again") from error
-    if known["network"] not in (None, str(plan.block)):
-        raise Fault(f"REHEARSAL_NETWORK: the cluster runs on {known['network']}, not {plan.block}; run make down first")
-    places.cluster.mkdir(parents=True, exist_ok=True)
+    if known != plan:
+        raise Fault(f"REHEARSAL_NETWORK: the cluster runs on {known.block}, not {plan.block}; run make down first")
+    wanted = {each.name for each in nodes}
+    return layout, {name: index for name, index in indices.items() if name not in wanted}
+
+
+def _layout_file(places: Places) -> Path:
+    return places.cluster / "layout.json"
+
+
+def _known(places: Places) -> tuple[Network, dict[str, int]]:
+    """The network and the nodes' indices of the cluster as it was last brought up."""
+    written = json.loads(_layout_file(places).read_text())
+    return Network(block=ipaddress.IPv4Network(written["network"])), written["nodes"]
+
+
+def _write_layout(layout: Layout, places: Places) -> None:
+    path = _layout_file(places)
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps({"network": str(plan.block), "nodes": {each.name: each.index for each in nodes}}))
+    nodes = {each.name: each.index for each in layout.nodes}
+    aside.write_text(json.dumps({"network": str(layout.network.block), "nodes": nodes}))
     aside.replace(path)
-    return layout
 
 
 def _node_up(layout: Layout, spec: NodeSpec, images: dict[str, Path], supervisor: Supervisor, places: Places) -> None:
@@ -175,22 +202,16 @@ def _hub(layout: Layout) -> Component:
         ),
         environment={"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
         watched=tuple(sorted((CHECKOUT / "rehearsal" / "hub").glob("*.py"))),
-        ready=lambda: _answers(f"http://{layout.network.control}:{HUB_PORT}/healthz"),
+        ready=answers(f"http://{layout.network.control}:{HUB_PORT}/healthz"),
     )
 
 
-def _forget_removed_nodes(layout: Layout, supervisor: Supervisor, kubectl: Kubectl) -> None:
-    """Stop nodes of pools that are not in the settings any more, and delete their Node objects."""
-    wanted = {each.name for each in layout.nodes}
-    folder = layout.folders.root / "nodes"
-    for name in sorted(path.name for path in folder.iterdir() if path.name not in wanted) if folder.exists() else []:
-        gone = NodeSpec(name=name)
-        for component in ("kube-proxy", "kubelet", "containerd"):
-            supervisor.stop(f"{name}-{component}")
-        for group in (name, node.daemons(gone)):
-            supervisor.cgroups.kill(group)
-        kubectl.read("delete", "node", name, "--ignore-not-found", "--wait=false")
-        shutil.rmtree(layout.folders.node(name))
+def _delete_other_nodes(layout: Layout, kubectl: Kubectl) -> None:
+    """Delete the Node objects of nodes that are no more; whoever did not get to it, the next run does."""
+    listed = kubectl.read("get", "nodes", "--output=name").split()
+    others = sorted(set(listed) - {f"node/{each.name}" for each in layout.nodes})
+    if others:
+        kubectl.read("delete", *others, "--wait=false")
 
 
 def _unmount(folders: Folders) -> None:
@@ -199,31 +220,21 @@ def _unmount(folders: Folders) -> None:
         run("umount", "--lazy", path)
 
 
-def _api_ready(folders: Folders) -> bool:
-    plan = json.loads((folders.root / "layout.json").read_text())
-    with control_plane.api_client(folders, Network(block=ipaddress.IPv4Network(plan["network"])).api) as client:
-        try:
-            return client.get("/readyz").is_success
-        except httpx.HTTPError:
-            return False
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+def _owner_file(places: Places) -> Path:
+    """Says whose cluster bears the name. Names of namespaces and control groups are the host's, so this is too."""
+    return Path("/run") / f"{places.name}.rehearsal"
 
 
 @contextmanager
-def _locked(places: Places) -> Iterator[None]:
-    """One `up` or `down` at a time."""
-    places.state.mkdir(parents=True, exist_ok=True)
-    with (places.state / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+def _owned(places: Places) -> Iterator[None]:
+    """One `up` or `down` at a time, and only on one's own cluster."""
+    file = _owner_file(places)
+    with locked(file, what="brings this cluster up or down"):
+        owner = file.read_text() if file.exists() else ""
+        if owner not in ("", str(places.cluster)) and Path(owner, _layout_file(places).name).exists():
             raise Fault(
-                "embedded cluster: another make up or make down is at work; wait for it, then run again"
-            ) from None
+                f"REHEARSAL_NAME: {places.name} is a cluster with its state in {owner}; use it with the user or the "
+                "XDG_STATE_HOME that started it, or set another REHEARSAL_NAME and REHEARSAL_NETWORK"
+            )
+        file.write_text(str(places.cluster))
         yield

@@ -100,10 +100,10 @@ class Cgroups:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
 
-    def remove(self) -> None:
-        """Remove our groups, innermost first. They must be empty of processes."""
+    def remove(self, name: str = ".") -> None:
+        """Remove the group `name` and those below, innermost first. They must be empty of processes."""
         for hierarchy in self.hierarchies:
-            for group, _, _ in os.walk(hierarchy / self.name, topdown=False):
+            for group, _, _ in os.walk(hierarchy / self.name / name, topdown=False):
                 _remove_group(Path(group))
 
     def left(self) -> list[Path]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from rehearsal.cluster.layout import Folders, Layout
+from rehearsal.cluster.layout import Folders, Layout, Network
 from rehearsal.cluster.network import namespace_path
-from rehearsal.cluster.process import Component
+from rehearsal.cluster.process import Component, answers
 from rehearsal.places import Places
 from rehearsal.toolchain import library_path
 
@@ -113,20 +112,18 @@ def _apiserver(layout: Layout, places: Places) -> Component:
             f"--proxy-client-key-file={pki}/front-proxy.key",
             "--profiling=false",
         ),
-        ready=_readyz(layout),
+        ready=lambda: api_ready(layout.folders, layout.network),
         ready_within_s=90,
     )
 
 
-def _readyz(layout: Layout) -> Callable[[], bool]:
-    def ready() -> bool:
-        with api_client(layout.folders, layout.network.api) as client:
-            try:
-                return client.get("/readyz").status_code == httpx.codes.OK
-            except httpx.HTTPError:
-                return False
-
-    return ready
+def api_ready(folders: Folders, network: Network) -> bool:
+    """Whether the API server says that it is ready."""
+    with api_client(folders, network.api) as client:
+        try:
+            return client.get("/readyz").is_success
+        except httpx.HTTPError:
+            return False
 
 
 def _client(layout: Layout, places: Places, name: str, *, port: int, arguments: tuple[str, ...] = ()) -> Component:
@@ -146,18 +143,5 @@ def _client(layout: Layout, places: Places, name: str, *, port: int, arguments: 
             "--profiling=false",
             *arguments,
         ),
-        ready=_healthz(str(layout.network.control), port),
+        ready=answers(f"https://{layout.network.control}:{port}/healthz"),
     )
-
-
-def _healthz(address: str, port: int) -> Callable[[], bool]:
-    url = f"https://{address}:{port}/healthz"
-
-    def ready() -> bool:
-        try:
-            # Its certificate is self-signed, in memory; /healthz needs no credentials.
-            return httpx.get(url, verify=False, timeout=2, trust_env=False).is_success  # noqa: S501
-        except httpx.HTTPError:
-            return False
-
-    return ready

@@ -15,6 +15,11 @@ from rehearsal.command import run
 from rehearsal.fault import Fault
 
 BRIDGE = "br0"
+CANDIDATES = tuple(
+    ipaddress.IPv4Network(text) for text in ("10.201.0.0/16", "172.20.0.0/16", "172.28.0.0/16", "192.168.0.0/16")
+)
+"""What a host may be free to use where the default is taken."""
+
 AFRESH = "make down and make up again starts afresh"
 
 
@@ -69,6 +74,15 @@ def remove(name: str) -> None:
         _ip("netns", "delete", namespace)
 
 
+def forget(layout: Layout, name: str, index: int) -> None:
+    """Remove the namespace of a node that is no more, and its port on the bridge."""
+    present = namespaces(layout.name)
+    if layout.control_namespace in present and f"node{index}" in _links(layout.control_namespace):
+        _ip("link", "delete", f"node{index}", within=layout.control_namespace)
+    if (space := f"{layout.name}.{name}") in present:
+        _ip("netns", "delete", space)
+
+
 def namespaces(name: str) -> list[str]:
     """The network namespaces of cluster `name` that exist."""
     folder = Path("/run/netns")
@@ -113,12 +127,18 @@ def _sysctl(space: str, key: str, value: str) -> None:
 
 
 def _refuse_overlap(block: ipaddress.IPv4Network) -> None:
-    for route in json.loads(_ip("-json", "route", "show")):
-        if route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).overlaps(block):
-            raise Fault(
-                f"REHEARSAL_NETWORK: {block} overlaps with this host's route to {route['dst']} ({route.get('dev')}); "
-                "allowed: a private /16 that is free here; set one with: REHEARSAL_NETWORK=10.201.0.0/16 make up"
-            )
+    taken = [
+        ipaddress.IPv4Network(route["dst"])
+        for route in json.loads(_ip("-4", "-json", "route", "show", "table", "all", "type", "unicast") or "[]")
+        if route["dst"] != "default"
+    ]
+    if not any(route.overlaps(block) for route in taken):
+        return
+    free = (candidate for candidate in CANDIDATES if not any(route.overlaps(candidate) for route in taken))
+    raise Fault(
+        f"REHEARSAL_NETWORK: {block} overlaps with a route of this host; allowed: a private /16 that is free here; "
+        f"set one with: REHEARSAL_NETWORK={next(free, '<network>')} make up"
+    )
 
 
 def _links(space: str | None) -> set[str]:

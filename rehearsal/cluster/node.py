@@ -11,14 +11,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import yaml
 
 from rehearsal.cluster.certificates import node_file
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Folders, Layout, NodeSpec
 from rehearsal.cluster.network import AFRESH, namespace_path
-from rehearsal.cluster.process import Component
+from rehearsal.cluster.process import Component, answers
 from rehearsal.cluster.templates import render
 from rehearsal.command import run, succeeds
 from rehearsal.nvml import write_gpus
@@ -44,7 +43,7 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
         "# No name outside of the cluster is resolved: nothing is fetched from there.\n"
     )
     _write_changed(folder / "etc/containerd.toml", _containerd(folder, places))
-    _write_changed(folder / "etc/cni/10-bridge.conflist", _cni(layout, node))
+    _write_changed(folder / "etc/cni/10-ptp.conflist", _cni(layout, node))
     _write_changed(folder / "etc/kubelet.yaml", _kubelet(layout, node, cgroup_root))
     _write_changed(folder / "etc/kube-proxy.yaml", _kube_proxy(layout, node))
     if node.gpus:
@@ -97,7 +96,7 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
             ),
             environment=environment,
             watched=(etc / "kubelet.yaml",),
-            ready=_serves(f"http://{address}:10248/healthz"),
+            ready=answers(f"http://{address}:10248/healthz"),
             ready_within_s=90,
         ),
         Component(
@@ -107,7 +106,7 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
             command=(f"{places.bin}/kube-proxy", f"--config={etc}/kube-proxy.yaml"),
             environment=environment,
             watched=(etc / "kube-proxy.yaml",),
-            ready=_serves(f"http://{address}:10249/healthz"),
+            ready=answers(f"http://{address}:10249/healthz"),
         ),
     )
 
@@ -136,10 +135,9 @@ def _cni(layout: Layout, node: NodeSpec) -> str:
             "name": "pods",
             "plugins": [
                 {
-                    "type": "bridge",
-                    "bridge": "cni0",
-                    "isGateway": True,
-                    "hairpinMode": True,
+                    # Point to point and not a bridge: between pods of one node a bridge would bypass kube-proxy's
+                    # address translation unless br_netfilter is loaded.
+                    "type": "ptp",
                     # Every pod subnet is routed, so no address needs translation.
                     "ipMasq": False,
                     "ipam": {
@@ -244,18 +242,23 @@ def _mount_namespace(folders: Folders, node: NodeSpec, cgroups: Cgroups) -> None
     run("unshare", f"--mount={handle}", "--propagation=private", "/bin/sh", "-ec", setup, then=AFRESH)
 
 
+def forget(folders: Folders, name: str, cgroups: Cgroups) -> None:
+    """End what runs on the node `name` and remove all that is its own, except for its network."""
+    node = NodeSpec(name=name)
+    for group in (daemons(node), name):
+        cgroups.kill(group)
+        cgroups.remove(group)
+    handle = folders.namespaces / name
+    if _is_mounted(handle):
+        run("umount", "--lazy", handle)
+    for path in (handle, *folders.pki.glob(f"{node_file(node)}.*"), *folders.records.glob(f"{name}-*")):
+        path.unlink(missing_ok=True)
+    if folders.node(name).exists():
+        shutil.rmtree(folders.node(name))
+
+
 def _is_mounted(path: Path) -> bool:
     return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def _serves(url: str) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            return httpx.get(url, timeout=2, trust_env=False).is_success
-        except httpx.HTTPError:
-            return False
-
-    return ready
 
 
 def _containerd_serves(folder: Path, places: Places) -> Callable[[], bool]:

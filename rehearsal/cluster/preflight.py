@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
 from rehearsal.command import run, succeeds
 from rehearsal.fault import Fault
+from rehearsal.places import Places
 from rehearsal.toolchain import library_path
 
 ALTERNATIVE = "or use any cluster of yours: CLUSTER=existing make up"
 CLUSTER_BYTES = 4 << 30
 """Images of three nodes, the model and its volume, logs; and the room that the kubelets must see left (evictions)."""
+HIDDEN = (Path("/var/lib"), Path("/var/log"), Path("/run"))
+SOCKET_PATH = 107
 PROGRAMS = ("ip", "mount", "nsenter", "umount", "unshare")
 
 
@@ -30,6 +34,25 @@ def check(state: Path) -> None:
     if not _has_filesystem("overlay"):
         raise Fault(f"kernel: no overlay file system; load it with: modprobe overlay, {ALTERNATIVE}")
     require_space(state, CLUSTER_BYTES, "the cluster")
+
+
+def check_places(places: Places, longest_node: str) -> None:
+    """Raise Fault where a folder's path cannot serve nodes, which see other folders at /var/lib, /var/log and /run.
+
+    `longest_node` is the longest name of a node, in whose folder the socket of containerd has to fit.
+    """
+    for variable, path in (("XDG_CACHE_HOME", places.cache), ("XDG_STATE_HOME", places.state)):
+        hidden = next((folder for folder in HIDDEN if path.is_relative_to(folder)), None)
+        if hidden:
+            raise Fault(f"{variable}: {path} is below {hidden}, which nodes see another folder at; set another")
+        if not re.fullmatch(r"[\w./+@-]+", str(path)):
+            raise Fault(f"{variable}: {path} has a space or a mark in it that mounts cannot have; set another")
+    socket = places.cluster / "nodes" / longest_node / "run/containerd/containerd.sock"
+    if len(str(socket)) > SOCKET_PATH:
+        raise Fault(
+            f"XDG_STATE_HOME: {socket} has {len(str(socket))} characters, a socket's path at most {SOCKET_PATH}; "
+            "set a shorter one, or name the GPU pool more shortly"
+        )
 
 
 def check_network(debs: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 from rehearsal import nvml
 from rehearsal.images import contents
 from rehearsal.images.oci import Image, Layer, build, digest, import_into, manifest_digest
+from rehearsal.lock import locked
 from rehearsal.places import CHECKOUT, Places
 
 __all__ = ["Image", "build_all", "images", "import_into", "manifest_digest"]
@@ -34,8 +34,7 @@ def build_all(places: Places) -> dict[str, Path]:
     Needs what the toolchain made, uv and gcc; raises Fault where one is missing or fails.
     """
     places.images.mkdir(parents=True, exist_ok=True)
-    with (places.images / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second builder waits here, and then finds them built
+    with locked(places.images / "lock", what="builds the images"):
         umoci = places.debs / "usr/bin/umoci"
         return {image.name: build(image, places.images, umoci) for image in images(places)}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from rehearsal.command import run
 from rehearsal.fault import Fault
+from rehearsal.lock import locked
 from rehearsal.places import Places
-from rehearsal.progress import step
 from rehearsal.toolchain import golang
 from rehearsal.toolchain.debian import DebianPackage, library_path, unpack
 from rehearsal.toolchain.golang import GoProgram
@@ -96,17 +94,17 @@ def ensure_cluster(places: Places) -> None:
         _pause(places)
 
 
-@contextmanager
-def _locked(places: Places) -> Iterator[None]:
+def go_caches() -> dict[Path, int]:
+    """Go's module and build caches, and the bytes that building everything adds to them."""
+    golang.require_go()
+    modules, builds = golang.go(golang.FOLDER, "env", "GOMODCACHE", "GOCACHE").split()
+    return {Path(modules): 4 << 30, Path(builds): 6 << 30}
+
+
+def _locked(places: Places) -> AbstractContextManager[None]:
     """One builder at a time; a second one (`make test` beside `make up`) waits and then finds everything built."""
     places.bin.mkdir(parents=True, exist_ok=True)
-    with (places.cache / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with step("another run is building the toolchain: waiting for it"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locked(places.cache / "lock", what="builds the toolchain")
 
 
 def version_of(text: str) -> tuple[int, int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,10 @@ def require_go() -> None:
         raise Fault(
             f"go: not on PATH; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later, or use CLUSTER=existing make up"
         )
-    version = go(FOLDER, "env", "GOVERSION").strip().removeprefix("go")
-    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_GO:
+    version = go(FOLDER, "env", "GOVERSION").strip()
+    # A development build names no version, and is newer than any.
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < LEAST_GO:
         raise Fault(f"go: version {version} is too old; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later")
 
 
