@@ -45,6 +45,7 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
     preflight.check(places.state)
     preflight.check_places(places, max((pool.name for pool in pools), key=len, default=SYSTEM_NODE.name))
     preflight.check_network(places.debs)
+    network.require_free(places.name, network_block())
     with _owned(places):
         if not _layout_file(places).exists():
             # Without it nothing is known of what may still run under this name: a state folder that somebody deleted.

@@ -38,8 +38,6 @@ def ensure(layout: Layout) -> None:
     plan = layout.network
     control = layout.control_namespace
     existing = namespaces(layout.name)
-    if host_link(layout.name) not in _links(None):
-        _refuse_overlap(plan.block)
     for name in (control, *map(layout.namespace, layout.nodes)):
         if name not in existing:
             _ip("netns", "add", name)
@@ -126,7 +124,10 @@ def _sysctl(space: str, key: str, value: str) -> None:
     run("nsenter", f"--net={namespace_path(space)}", "/bin/sh", "-c", f"echo {value} > {path}", then=AFRESH)
 
 
-def _refuse_overlap(block: ipaddress.IPv4Network) -> None:
+def require_free(name: str, block: ipaddress.IPv4Network) -> None:
+    """Raise Fault if `block` is in use on this host, unless by cluster `name` itself."""
+    if host_link(name) in _links(None):
+        return
     taken = [
         ipaddress.IPv4Network(route["dst"])
         for route in json.loads(_ip("-4", "-json", "route", "show", "table", "all", "type", "unicast") or "[]")

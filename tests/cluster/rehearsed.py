@@ -22,11 +22,14 @@ import yaml
 from rehearsal.answer import ask, service_address
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
-from rehearsal.places import CHECKOUT
+from rehearsal.places import CHECKOUT, Places
+from rehearsal.toolchain import library_path
 from tests.figures import FIGURES
 
-NAME = "inference-test"
-NETWORK = "10.78.0.0/16"
+# Of this test run alone: another may be under way on this host, beside a cluster that somebody uses.
+NAME = f"it-{os.getpid() % 100_000}"
+NETWORK = f"10.{100 + os.getpid() % 100}.0.0/16"
+CONTROL = NETWORK.replace(".0.0/16", ".0.1")
 
 # Lines of the components' logs that would be an error elsewhere, each with its reason.
 EXPECTED = (
@@ -50,6 +53,7 @@ class Rehearsed:
 
     checkout: Path
     state: Path
+    ports_before: set[int] = field(default_factory=set)
     first_up: subprocess.CompletedProcess[str] | None = field(default=None)
 
     @classmethod
@@ -68,7 +72,7 @@ class Rehearsed:
                 (checkout / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(CHECKOUT / name, checkout / name, follow_symlinks=False)
         (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
-        return cls(checkout=checkout, state=folder / "state")
+        return cls(checkout=checkout, state=folder / "state", ports_before=listening_ports())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -112,8 +116,8 @@ class Rehearsed:
         assert (done.returncode == 0) is ok, f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout}"
         return done
 
-    def make_killed(self, target: str, after_s: float) -> bool:
-        """Run a make target and SIGKILL it with all its children `after_s` seconds later; False if it ended before."""
+    def make_killed(self, target: str, after_s: float, kill: signal.Signals = signal.SIGKILL) -> bool:
+        """Run a make target and `kill` it with all its children `after_s` seconds later; False if it ended before."""
         process = subprocess.Popen(
             ["make", "--silent", target],
             cwd=self.checkout,
@@ -126,7 +130,7 @@ class Rehearsed:
         try:
             process.wait(after_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, kill)
             process.wait()
             return True
         return False
@@ -234,18 +238,30 @@ class Streams:
                 self.lost.append(f"{time.strftime('%X')} {fault}")
 
 
+def listening_ports() -> set[int]:
+    """TCP ports that something on the host itself, outside of any namespace of ours, listens on."""
+    tables = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    return {int(line.split()[1].rsplit(":", 1)[1], 16) for line in tables.splitlines() if " 0A " in line}
+
+
 def host_state() -> dict[str, list[str]]:
     """What a rehearsal must leave as it was: links, routes, network namespaces, mounts, firewall, cgroups."""
+    debs = Places.of_user().debs
+    nft = {"LD_LIBRARY_PATH": library_path(debs)}
 
-    def lines(*command: str) -> list[str]:
-        return sorted(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
+    def lines(*command: str, **environment: str) -> list[str]:
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
+        return sorted(done.stdout.splitlines())
 
     return {
         "links": [link for link in lines("ip", "-brief", "link") if NAME in link],
-        "routes": [route for route in lines("ip", "route") if "10.78." in route],
+        "routes": [route for route in lines("ip", "route") if NETWORK.removesuffix("0.0/16") in route],
         "namespaces": [space for space in lines("ip", "netns", "list") if space.startswith(f"{NAME}.")],
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if NAME in line],
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}*")),
+        "firewall": lines(f"{debs}/usr/sbin/nft", "--stateless", "list", "ruleset", **nft),
+        "forwarding": [Path("/proc/sys/net/ipv4/ip_forward").read_text()],
+        "owners": [str(path) for path in Path("/run").glob(f"{NAME}*")],
         "processes": _processes_of_ours(),
         "host folders": [
             path for path in ("/var/lib/kubelet", "/var/lib/cni", "/etc/cni", "/opt/cni") if Path(path).exists()

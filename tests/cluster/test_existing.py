@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ def test_an_own_cluster_gets_the_stack_an_answer_and_is_left_clean(rehearsed: Re
     settings = yaml.safe_load(text)
     settings["config"] |= {"inference:namespace": "mine", "inference:devicePlugin": {"enabled": False}}
     stack.write_text(yaml.safe_dump(settings))
-    own = {
+    own: dict[str, Any] = {
         "CLUSTER": "existing",
         "STACK": "mine",
         "KUBECONFIG": str(rehearsed.kubeconfig),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import random
 import signal
@@ -59,11 +59,38 @@ def test_make_up_repairs_the_crash_of_any_part(rehearsed: Rehearsed) -> None:
     records = sorted((rehearsed.cluster / "records").glob("*.json"))
     assert len(records) == 14
     for record in records:
-        _kill_recorded(record)
+        _signal_recorded(record, signal.SIGKILL)
         FIGURES["faults injected"] += 1
     broken = rehearsed.make("status", ok=False).stdout
     assert broken.count("make up starts it again") == len(records)
     assert "finish_reason" in rehearsed.make("up").stdout
+    rehearsed.make("status")
+
+
+def test_make_up_starts_a_component_that_hangs_anew(rehearsed: Rehearsed) -> None:
+    _signal_recorded(rehearsed.cluster / "records/kube-scheduler.json", signal.SIGSTOP)
+    FIGURES["faults injected"] += 1
+    shown = rehearsed.make("up").stdout
+    assert "kube-scheduler runs and does not answer" in shown
+    assert "finish_reason" in shown
+
+
+def test_nodes_of_a_pool_come_and_go_with_the_settings(rehearsed: Rehearsed) -> None:
+    try:
+        rehearsed.configure("gpuPools.l4.nodes", 1)
+        rehearsed.make("up")
+        assert [node["metadata"]["name"] for node in rehearsed.get("nodes")] == ["l4-0", "system"]
+    finally:
+        rehearsed.restore_configuration()
+    assert "finish_reason" in rehearsed.make("up").stdout
+    assert [node["metadata"]["name"] for node in rehearsed.get("nodes")] == ["l4-0", "l4-1", "system"]
+    _eventually(lambda: rehearsed.get("node", "l4-1")["status"]["allocatable"].get("nvidia.com/gpu") == "2")
+
+
+def test_a_name_belongs_to_the_state_folder_that_started_it(rehearsed: Rehearsed, tmp_path: Path) -> None:
+    for target in ("up", "down"):
+        refused = rehearsed.make(target, ok=False, XDG_STATE_HOME=str(tmp_path)).stdout
+        assert f"its state in {rehearsed.cluster}" in refused
     rehearsed.make("status")
 
 
@@ -103,22 +130,35 @@ def test_no_space_is_refused_before_anything_is_made(rehearsed: Rehearsed, tmp_p
 
 def test_killed_make_up_is_completed_by_the_next_one_at_any_stage(rehearsed: Rehearsed) -> None:
     rehearsed.make("down")
-    left = host_state()
-    assert [kind for kind in ("links", "routes", "namespaces", "mounts", "cgroups", "processes") if left[kind]] == []
+    _nothing_is_left()
     choose = random.Random(20261121)  # noqa: S311 - the same times in every run
     # Ports that the control plane uses in its namespace may be taken on the host.
-    with socket.create_server(("127.0.0.1", 6443)), socket.create_server(("127.0.0.1", 2379)):
+    with contextlib.ExitStack() as taken:
+        for port in (6443, 2379):
+            with contextlib.suppress(OSError):
+                # Where it is taken already, that is what was wanted.
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
         for stage in range(6):
-            # From the first second to the rollout, with some chance in between.
-            if rehearsed.make_killed("up", after_s=1 + 6 * stage + choose.uniform(0, 5)):
+            # From the first second to the rollout, with some chance in between; a kill, or Ctrl-C.
+            kill = (signal.SIGKILL, signal.SIGINT)[stage % 2]
+            if rehearsed.make_killed("up", after_s=1 + 6 * stage + choose.uniform(0, 5), kill=kill):
                 FIGURES["faults injected"] += 1
+            if stage == 2:
+                rehearsed.make("down")
+                _nothing_is_left()
         assert "finish_reason" in rehearsed.make("up").stdout
     assert "unchanged" in rehearsed.make("up").stdout
     rehearsed.pulumi("preview", "--stack", "local", "--expect-no-changes")
 
 
-def _kill_recorded(record: Path) -> None:
-    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+def _signal_recorded(record: Path, number: signal.Signals) -> None:
+    os.kill(int(record.with_suffix(".pid").read_text().split()[0]), number)
+
+
+def _nothing_is_left() -> None:
+    left = host_state()
+    kinds = ("links", "routes", "namespaces", "mounts", "cgroups", "processes", "owners")
+    assert {kind: left[kind] for kind in kinds} == {kind: [] for kind in kinds}
 
 
 def _eventually(condition: Callable[[], bool], within_s: float = 60) -> None:

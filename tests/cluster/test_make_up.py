@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import httpx
 import pytest
 
 from rehearsal.answer import forwarded
 from rehearsal.nvml import gpu_uuid
-from tests.cluster.rehearsed import Rehearsed, Streams
+from tests.cluster.rehearsed import CONTROL, Rehearsed, Streams, listening_ports
 from tests.figures import FIGURES
 
 pytestmark = pytest.mark.cluster
@@ -100,17 +99,15 @@ def test_replica_has_no_credentials_for_the_api_server(rehearsed: Rehearsed) -> 
 
 
 def test_api_server_refuses_strangers_and_unprivileged_accounts(rehearsed: Rehearsed) -> None:
-    unknown = httpx.get("https://10.78.0.1:6443/api/v1/namespaces", verify=False, trust_env=False)  # noqa: S501
+    unknown = httpx.get(f"https://{CONTROL}:6443/api/v1/namespaces", verify=False, trust_env=False)  # noqa: S501
     assert unknown.status_code == httpx.codes.UNAUTHORIZED
     account = "system:serviceaccount:inference:chat"
     assert "no" in rehearsed.kubectl("auth", "can-i", "get", "secrets", f"--as={account}", ok=False)
 
 
 def test_everything_listens_in_namespaces_and_not_on_the_host(rehearsed: Rehearsed) -> None:
-    assert rehearsed.kubeconfig.exists()
-    host = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-    listening = {int(line.split()[1].rsplit(":", 1)[1], 16) for line in host.splitlines() if " 0A " in line}
-    assert listening.isdisjoint({6443, 2379, 2380, 10250, 10257, 10259, 8080})
+    new = listening_ports() - rehearsed.ports_before
+    assert new.isdisjoint({6443, 2379, 2380, 10250, 10257, 10259, 8080})
 
 
 def test_changed_context_length_rolls_by_surge_and_cuts_no_stream(rehearsed: Rehearsed) -> None:
