@@ -14,7 +14,7 @@ from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import notes
 from rehearsal.toolchain import Tools
 
-STAND_INS = CHECKOUT / "rehearsal" / "stand_ins"
+STAND_INS = CHECKOUT / "rehearsal" / "plugins" / "bin"
 """A folder for each stand-in, so that only what is needed gets on PATH."""
 
 KUBERNETES = ("resource", "kubernetes", "v4.34.2")

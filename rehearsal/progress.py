@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
@@ -35,19 +35,12 @@ def step(title: str, *, about_s: float | None = None) -> Iterator[None]:
         return f"{title}{estimate}: {span(time.monotonic() - started)}"
 
     finished = threading.Event()
-    if notes.is_terminal:
-        with notes.status(text()) as status:
-            ticker = threading.Thread(target=_tick, args=(finished, 1.0, lambda: status.update(text())), daemon=True)
-            ticker.start()
-            try:
-                yield
-            finally:
-                finished.set()
-                ticker.join()
-    else:
-        ticker = threading.Thread(
-            target=_tick, args=(finished, HEARTBEAT_S, lambda: notes.print(f"  ... {text()}")), daemon=True
-        )
+    with notes.status(text()) if notes.is_terminal else nullcontext() as status:
+        if status:
+            every_s, show = 1.0, lambda: status.update(text())
+        else:
+            every_s, show = HEARTBEAT_S, lambda: notes.print(f"  ... {text()}")
+        ticker = threading.Thread(target=_tick, args=(finished, every_s, show), daemon=True)
         ticker.start()
         try:
             yield

@@ -20,6 +20,7 @@ from rehearsal.cluster.network import AFRESH, namespace_path
 from rehearsal.cluster.process import Component, answers
 from rehearsal.cluster.templates import render
 from rehearsal.command import run, succeeds
+from rehearsal.images import PAUSE
 from rehearsal.nvml import write_gpus
 from rehearsal.places import Places
 from rehearsal.toolchain import library_path
@@ -28,7 +29,6 @@ PRIVATE = {"var-lib": "/var/lib", "var-log": "/var/log", "run": "/run"}
 """A node's own folders and where it sees them."""
 
 CONTAINERD_SOCKET = "run/containerd/containerd.sock"
-PAUSE_IMAGE = "docker.io/local/pause:3.10"
 
 
 def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) -> None:
@@ -123,7 +123,7 @@ def _containerd(folder: Path, places: Places) -> str:
         cni_bin=places.debs / "usr/lib/cni",
         cni_conf=folder / "etc/cni",
         runc=places.debs / "usr/sbin/runc",
-        pause=PAUSE_IMAGE,
+        pause=PAUSE,
     )
 
 

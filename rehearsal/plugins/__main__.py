@@ -27,16 +27,13 @@ def main(host: str, engine: str) -> None:
     leave, parent = threading.Event(), os.getppid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: leave.set())
-    limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(ThreadPoolExecutor(64), options=limits)
-    stop = importlib.import_module(f"rehearsal.plugins.{host}").register(server, engine)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", -1)])
+    importlib.import_module(f"rehearsal.plugins.{host}").register(server, engine)
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)  # noqa: T201 - so the engine learns the port
     server.start()
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
     while os.getppid() == parent and not leave.wait(0.5):
         pass
-    stop()
+    server.stop(grace=0).wait(1)
     os._exit(0)  # threads of calls that nobody waits for any more must not keep the process
 
 

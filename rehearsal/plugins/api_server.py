@@ -1,11 +1,7 @@
 """The API server, by the official client's configuration and transport. Nothing is asked before it is needed."""
 
-from __future__ import annotations
-
-import io
 import json
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 NOT_FOUND, FORBIDDEN, INVALID = 404, 403, 422
@@ -15,58 +11,48 @@ class Refused(Exception):
     """What the API server says of a request that it did not carry out; `status` is the HTTP status."""
 
     def __init__(self, status: int, said: str) -> None:
-        super().__init__(json.loads(said)["message"] if said.startswith("{") else said)
+        message = json.loads(said)["message"] if said.startswith("{") else said
+        super().__init__(f"the Kubernetes API server refused: {message}")
         self.status = status
 
 
 class Unreachable(Exception):
     """There is no API server to ask: no kubeconfig, or nobody who answers."""
 
-    def __init__(self, why: object) -> None:
-        super().__init__(f"configured Kubernetes cluster is unreachable: {why}")
-
 
 class ApiServer:
-    """`settings` are the provider's: kubeconfig (a path, or the content), context, namespace."""
+    """`settings` are the provider's: kubeconfig (a path), context, namespace."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         self.settings = settings
         self._kinds: dict[str, dict[str, Any]] = {}
 
     @cached_property
-    def _client(self) -> tuple[Any, Any]:
+    def _client(self) -> tuple[Any, Any, Any]:
         from kubernetes import client  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, rarely needed
         from kubernetes.client import configuration, rest  # type: ignore[import-untyped]  # noqa: PLC0415
 
         client.Configuration, client.ApiClient = configuration.Configuration, None  # all that the next import needs
         from kubernetes.config import ConfigException, kube_config  # type: ignore[import-untyped]  # noqa: PLC0415
 
-        settings, source = configuration.Configuration(), self.settings.get("kubeconfig")
-        content = source and not Path(source.partition("\n")[0][:255]).expanduser().exists()
+        settings = configuration.Configuration()
         try:
-            kube_config.load_kube_config(
-                config_file=io.StringIO(source) if content else source or None,
-                context=self.settings.get("context") or None,
-                client_configuration=settings,
-            )
-        except (ConfigException, OSError, TypeError, AttributeError) as fault:
-            raise Unreachable(fault) from None
-        return rest.RESTClientObject(settings), settings
+            kube_config.load_kube_config(self.settings.get("kubeconfig"), self.settings.get("context"), settings)
+        except (ConfigException, OSError) as fault:
+            raise Unreachable(f"no Kubernetes cluster is configured: {fault}") from None
+        return rest, rest.RESTClientObject(settings), settings
 
     def ask(self, method: str, path: str, body: Any = None, content: str = "application/json", **query: Any) -> Any:
         """The answer to one request: an object, or text where it is not JSON. Raises Refused or Unreachable."""
-        transport, settings = self._client
-        from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
+        rest, transport, settings = self._client
         headers = {auth["key"]: auth["value"] for auth in settings.auth_settings().values()} | {"Content-Type": content}
         options: dict[str, Any] = {"_preload_content": False, "_request_timeout": (5, 60)}
         try:
             answer = transport.request(method, settings.host + path, list(query.items()), headers, body, **options)
-        except ApiException as refusal:
+        except rest.ApiException as refusal:
             raise Refused(refusal.status, (refusal.body or b"").decode()) from None
-        except HTTPError as fault:
-            raise Unreachable(f"{settings.host}: {getattr(fault, 'reason', fault)}") from None
+        except rest.urllib3.exceptions.HTTPError as fault:
+            raise Unreachable(f"no Kubernetes at {settings.host}: {getattr(fault, 'reason', fault)}") from None
         text = answer.data.decode(errors="replace")
         return json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text
 

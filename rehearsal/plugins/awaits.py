@@ -3,8 +3,6 @@
 The rules for a kind, or for the annotation `pulumi.com/waitFor`, are those of the official plugin.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any
@@ -18,27 +16,24 @@ Verdict = tuple[bool | None, str]  # whether the object is ready (None: it faile
 
 def judge(obj: Obj, ask: Ask) -> Verdict:
     """Whether `obj` is ready, and what is still to come."""
-    wanted = annotation(obj, "waitFor") or CONDITIONS.get(obj["kind"], "")
-    if not wanted:
-        return RULES[obj["kind"]](obj, ask) if obj["kind"] in RULES else (True, "")
-    unmet = [each for each in (json.loads(wanted) if wanted.startswith("[") else [wanted]) if not _met(each, obj)]
-    return not unmet, f"waiting for {', '.join(unmet)}"
+    wanted = annotation(obj, "waitFor")
+    if wanted:
+        each = json.loads(wanted) if wanted.startswith("[") else [wanted]
+        return all(_met(obj, expression) for expression in each), f"waiting for {wanted}"
+    return RULES[obj["kind"]](obj, ask) if obj["kind"] in RULES else (True, "")
 
 
 def _conditions(obj: Obj) -> Obj:
     return {c["type"]: c for c in at(obj, "status", "conditions", default=[])}
 
 
-def _met(expression: str, obj: Obj) -> bool:
-    # As kubectl writes it: condition=Ready, condition=Ready=False, jsonpath={.status.phase}=Running
-    form, name, value, *_ = [*expression.split("=", 2), ""]
-    if form == "condition":
-        return str(at(_conditions(obj), name, "status")).lower() == (value or "true").lower()
-    found = at(obj, *name.strip("{}").lstrip(".").split("."), default=None)
-    return found is not None and value in ("", str(found))
+def _met(obj: Obj, expression: str) -> bool:
+    # As kubectl writes it: condition=Ready, condition=Ready=False
+    kind, _, value = expression.removeprefix("condition=").partition("=")
+    return str(at(_conditions(obj), kind, "status")).lower() == (value or "true").lower()
 
 
-def _rollout(obj: Obj, ask: Ask) -> Verdict:
+def _rollout(obj: Obj, _: Ask) -> Verdict:
     status = {"replicas": 0, "want": at(obj, "spec", "replicas", default=1)} | obj.get("status", {})
     if status.get("observedGeneration", 0) < obj["metadata"]["generation"]:
         return False, "waiting for the controller to see the change"
@@ -48,24 +43,21 @@ def _rollout(obj: Obj, ask: Ask) -> Verdict:
     want, updated, up = (status.get(name, 0) for name in names)
     old = max(status["replicas"] - updated, 0)
     message = f"{updated} of {want} replicas are updated, {up} available, {old} of the old are left"
-    wrong = {"ReplicaFailure": "True", "Progressing": "False"}
-    said = [f"; [{c['reason']}] {c['message']}" for c in _conditions(obj).values() if c["status"] == wrong.get(c["type"])]
-    return updated >= want and up >= want and not old, message + "".join(said)
+    return updated >= want and up >= want and not old, message
 
 
-def _job(obj: Obj, ask: Ask) -> Verdict:
+def _job(obj: Obj, _: Ask) -> Verdict:
     failed = _conditions(obj).get("Failed", {})
     if failed.get("status") == "True":
         return None, f"[{failed.get('reason')}] {failed.get('message')}"
-    counts = [f"{name}: {at(obj, 'status', name.lower(), default=0)}" for name in ("Active", "Succeeded", "Failed")]
-    return _met("condition=Complete", obj), f"waiting for the Job to succeed ({' | '.join(counts)})"
+    message = f"waiting for the Job to succeed ({at(obj, 'status', 'failed', default=0)} of its Pods failed)"
+    return _met(obj, "condition=Complete"), message
 
 
 def _claim(obj: Obj, ask: Ask) -> Verdict:
     storage = ask(f"/apis/storage.k8s.io/v1/storageclasses/{obj['spec'].get('storageClassName')}")
-    late = storage.get("volumeBindingMode") == "WaitForFirstConsumer"
-    ready = ("Bound", "Pending") if late else ("Bound",)
-    return at(obj, "status", "phase") in ready, "waiting for the claim to be bound"
+    ready = at(obj, "status", "phase") == "Bound" or storage.get("volumeBindingMode") == "WaitForFirstConsumer"
+    return ready, "waiting for the claim to be bound"
 
 
 def _service(obj: Obj, ask: Ask) -> Verdict:
@@ -76,13 +68,20 @@ def _service(obj: Obj, ask: Ask) -> Verdict:
         return True, ""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{metadata['namespace']}/endpointslices"
     slices = ask(path, labelSelector=f"kubernetes.io/service-name={metadata['name']}").get("items", [])
-    ready = [each for found in slices for each in found.get("endpoints") or [] if at(each, "conditions", "ready") is True]
-    return bool(ready), "no ready Pod matches the Service's selector"
+    endpoints = [endpoint for found in slices for endpoint in found.get("endpoints") or []]
+    ready = any(at(endpoint, "conditions", "ready") is True for endpoint in endpoints)
+    return ready, "no ready Pod matches the Service's selector"
 
 
-CONDITIONS = {"CustomResourceDefinition": "condition=Established"}
+def _definition(obj: Obj, ask: Ask) -> Verdict:
+    group, versions = obj["spec"]["group"], [each["name"] for each in obj["spec"]["versions"] if each["served"]]
+    served = all(ask(f"/apis/{group}/{version}") for version in versions)
+    return served and _met(obj, "condition=Established"), "waiting for the CRD to be established and served"
+
+
 WORKLOADS: dict[str, Callable[[Obj, Ask], Verdict]] = {"Deployment": _rollout, "DaemonSet": _rollout, "Job": _job}
-RULES = WORKLOADS | {"PersistentVolumeClaim": _claim, "Service": _service}
+OTHERS = {"PersistentVolumeClaim": _claim, "Service": _service, "CustomResourceDefinition": _definition}
+RULES = WORKLOADS | OTHERS
 
 
 def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
@@ -95,25 +94,20 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
     name, home = obj["metadata"]["name"], f"/api/v1/namespaces/{obj['metadata']['namespace']}"
     labels = at(obj, "spec", "selector", "matchLabels", default={})
     pods = ask(f"{home}/pods", labelSelector=",".join(f"{k}={v}" for k, v in labels.items())).get("items", [])
-    unready = {
-        pod["metadata"]["name"]: pod
-        for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
-        if "deletionTimestamp" not in pod["metadata"]
-        and not _met("condition=Ready", pod)
-        and at(pod, "status", "phase") != "Succeeded"
-    }
-    newest = list(unready)[-2:]
-    found = [trouble for pod in newest for trouble in _of_pod(unready[pod], ask, f"{home}/pods/{pod}/log", lines)]
+    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _met(pod, "condition=Ready")]
+    newest = sorted(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[-2:]
+    names = [pod["metadata"]["name"] for pod in newest]
+    found = [trouble for pod in newest for trouble in _of_pod(pod, ask, f"{home}/pods", lines)]
     for event in ask(f"{home}/events", fieldSelector="type=Warning").get("items", []):
-        about, reason = event["involvedObject"].get("name", ""), event.get("reason")
-        probe_or_mount = reason in ("Unhealthy", "FailedMount") and about in newest
-        if probe_or_mount or (reason == "FailedCreate" and about.startswith(name)):
-            found.append(f"[{reason}] {about}: {event.get('message')}")
+        about, why = event["involvedObject"].get("name", ""), event.get("reason")
+        probe_or_mount = why in ("Unhealthy", "FailedMount") and about in names
+        if probe_or_mount or (why == "FailedCreate" and about.startswith(name)):
+            found.append(f"[{why}] {about}: {event.get('message')}")
     return list(dict.fromkeys(found))
 
 
-def _of_pod(pod: Obj, ask: Ask, log: str, lines: int) -> list[str]:
-    status, found = pod["status"], []
+def _of_pod(pod: Obj, ask: Ask, pods: str, lines: int) -> list[str]:
+    name, status, found = pod["metadata"]["name"], pod["status"], []
     scheduled = _conditions(pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":
         found.append(f"[{scheduled.get('reason')}] {scheduled.get('message')}")
@@ -124,8 +118,8 @@ def _of_pod(pod: Obj, ask: Ask, log: str, lines: int) -> list[str]:
         now = at(container, "state", "terminated", default={})
         last = now or at(container, "lastState", "terminated", default={})
         if last.get("exitCode"):
-            said = ask(log, container=container["name"], tailLines=lines, previous=str(not now).lower())
-            end = f"container {container['name']} of {pod['metadata']['name']} ended with {last['exitCode']}"
-            text = str(said or last.get("message") or "(nothing)").rstrip()
-            found.append(f"{end} ({last.get('reason')}); its last lines:\n{text}")
+            query = {"container": container["name"], "tailLines": lines, "previous": str(not now).lower()}
+            said = str(ask(f"{pods}/{name}/log", **query) or last.get("message") or "(nothing)").rstrip()
+            end = f"ended with {last['exitCode']} ({last.get('reason')})"
+            found.append(f"container {container['name']} of {name} {end}; its last lines:\n{said}")
     return found

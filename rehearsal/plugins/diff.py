@@ -3,14 +3,14 @@
 The rules are those of pulumi-kubernetes 4 (provider/pkg/provider/diff.go and provider.go there).
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
 from typing import Any
 
-from rehearsal.plugins.properties import MISSING, Path, at
+from rehearsal.plugins.properties import MISSING, at
+
+Path = tuple[str | int, ...]
 
 # What of an object can only be had by replacing it, beside its name and namespace.
 FORCE_NEW = {
@@ -23,16 +23,14 @@ FORCE_NEW = {
     "batch/v1/Job": "spec.selector spec.completions spec.parallelism spec.template",
     "rbac.authorization.k8s.io/v1/ClusterRoleBinding": "roleRef",
     "rbac.authorization.k8s.io/v1/RoleBinding": "roleRef",
-    "storage.k8s.io/v1/StorageClass": "parameters provisioner",
 }
 
 
 def replaces(obj: dict[str, Any], path: Path) -> bool:
     """Whether a change at `path` touches a field that cannot change in place: it, a part of it, or what has it."""
-    fields = FORCE_NEW.get(f"{obj['apiVersion']}/{obj['kind']}", "").split()
-    dotted = ".".join(map(str, path)) + "."
-    forced = [f"{field}." for field in ("metadata.name", "metadata.namespace", *fields)]
-    return any(dotted.startswith(field) or field.startswith(dotted) for field in forced)
+    fields = ("metadata.name", "metadata.namespace", *FORCE_NEW.get(f"{obj['apiVersion']}/{obj['kind']}", "").split())
+    changed = ".".join(map(str, path)) + "."
+    return any(changed.startswith(f"{field}.") or f"{field}.".startswith(changed) for field in fields)
 
 
 def readable(obj: dict[str, Any]) -> dict[str, Any]:
@@ -71,9 +69,9 @@ def confirmed(found: dict[Path, str], live: dict[str, Any], outcome: dict[str, A
     An input that is given up is a change in any case: nobody would own it any more. So is a default made explicit.
     """
     before, after = readable(live), readable(outcome)
-    same = {path for path in found if at(before, *path) == at(after, *path)}
-    kept = {path for path, kind in found.items() if kind == "DELETE" or (kind == "ADD" and at(before, *path) != MISSING)}
-    return {path: kind for path, kind in found.items() if path in kept or path not in same}
+    kept = {path for path, kind in found.items() if kind == "DELETE" or at(before, *path) != at(after, *path)}
+    kept |= {path for path, kind in found.items() if kind == "ADD" and at(before, *path) is not MISSING}
+    return {path: kind for path, kind in found.items() if path in kept}
 
 
 def property_path(path: Path) -> str:

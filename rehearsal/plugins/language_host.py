@@ -3,56 +3,42 @@
 As Pulumi's own host does: the same script runs the program, and its exit status 32 says that the user knows already.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import language_pb2 as pb
 from pulumi.runtime.proto import language_pb2_grpc, plugin_pb2
+
+from rehearsal.plugins.properties import load
 
 EXEC = "pulumi-language-python-exec"
 TOLD_THE_USER = 32
 
 
 def interpreter(info: pb.ProgramInfo) -> tuple[str, dict[str, str]]:
-    """The Python of the program and the environment to run it in. Raises FileNotFoundError if its venv is not there."""
-    options = MessageToDict(info.options)
+    """The Python of the program and the environment to run it in."""
+    options = load(info.options)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
     virtualenv = options.get("virtualenv") or (".venv" if options.get("toolchain") == "uv" else "")
     if not virtualenv:
         return os.environ.get("PULUMI_PYTHON_CMD", "python3"), environment
     home = Path(info.root_directory, virtualenv)
-    if not (home / "bin/python").exists():
-        raise FileNotFoundError(
-            f"The 'virtualenv' option in Pulumi.yaml is set to {virtualenv!r}, but there is no virtual environment in "
-            f"{home}: run `pulumi install` to create it."
-        )
     path = f"{home / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
     return str(home / "bin/python"), environment | {"VIRTUAL_ENV": str(home), "PATH": path}
 
 
 def arguments(request: pb.RunRequest, engine: str) -> list[str]:
     """What the script that runs the program is told."""
-    options = {
-        "monitor": request.monitor_address,
-        "engine": engine,
-        "project": request.project,
-        "stack": request.stack,
-        "organization": request.organization,
-        "root_directory": request.info.root_directory,
-        "pwd": request.pwd,
-        "dry_run": str(request.dryRun).lower(),
-        "parallel": str(request.parallel),
-    }
+    names = ("project", "stack", "organization", "pwd", "parallel")
+    options = {name: getattr(request, name) for name in names} | {"monitor": request.monitor_address, "engine": engine}
+    options |= {"dry_run": str(request.dryRun).lower(), "root_directory": request.info.root_directory}
     given = [f"--{name}={value}" for name, value in options.items() if value]
     return [*given, request.info.entry_point or request.program or ".", *request.args]
 
@@ -63,11 +49,6 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, engine: str) -> None:
         self.engine = engine
         self.running: list[subprocess.Popen[bytes]] = []
-
-    def stop(self) -> None:
-        """End what still runs."""
-        for process in self.running:
-            process.terminate()
 
     def _start(self, context: Any, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
@@ -87,30 +68,16 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         version = subprocess.run([python, "--version"], env=environment, capture_output=True, text=True, check=True)
         return pb.AboutResponse(executable=python, version=version.stdout.removeprefix("Python ").strip())
 
-    def InstallDependencies(self, request: pb.InstallDependenciesRequest, context: Any) -> Iterator[Any]:
-        home = Path(request.directory, MessageToDict(request.info.options).get("virtualenv") or ".venv")
-        pip = [str(home / "bin/python"), "-m", "pip", "install", "-r", "requirements.txt"]
-        locked = Path(request.directory, "uv.lock").exists()
-        for command in [["uv", "sync"]] if locked else [["python3", "-m", "venv", str(home)], pip]:
-            where = {"cwd": request.directory, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            process = self._start(context, command, **where)
-            yield from (pb.InstallDependenciesResponse(stdout=line) for line in process.stdout or ())
-            if process.wait():
-                context.abort(grpc.StatusCode.UNKNOWN, f"`{' '.join(command)}` failed in {request.directory}")
-
     def Run(self, request: pb.RunRequest, context: Any) -> Any:
-        script = shutil.which(EXEC)
-        if not script:
-            return pb.RunResponse(error=f"{EXEC} is not on PATH: `make toolchain` puts it beside the Pulumi CLI")
-        try:
-            python, environment = interpreter(request.info)
-        except FileNotFoundError as fault:
-            return pb.RunResponse(error=str(fault))
+        python, environment = interpreter(request.info)
         environment["PULUMI_CONFIG"] = json.dumps(dict(request.config))
         environment["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(list(request.configSecretKeys))
-        command = [python, "-u", script, *arguments(request, self.engine)]
+        command = [python, "-u", shutil.which(EXEC) or EXEC, *arguments(request, self.engine)]
         # stdout and stderr are inherited: the engine reads them from this process, line by line.
-        status = self._start(context, command, cwd=request.info.program_directory, env=environment).wait()
+        try:
+            status = self._start(context, command, cwd=request.info.program_directory, env=environment).wait()
+        except FileNotFoundError as fault:
+            return pb.RunResponse(error=f"there is no virtual environment as Pulumi.yaml names it: {fault.filename}")
         told = status == TOLD_THE_USER
         error = f"Program exited with non-zero exit code: {status}" if status and not told else ""
         return pb.RunResponse(error=error, bail=told)
@@ -121,17 +88,17 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         words = [request.info.program_directory, *request.args]
         if request.kind == "analyzer":
             words = ["-m", "pulumi.policy", *request.args, request.info.program_directory]
-        process = self._start(context, [python, "-u", *words], cwd=request.pwd, env=environment, stdout=subprocess.PIPE)
-        yield from (pb.RunPluginResponse(stdout=line) for line in process.stdout or ())
+        options = {"cwd": request.pwd, "env": environment, "stdout": subprocess.PIPE}
+        with self._start(context, [python, "-u", *words], **options) as process:
+            yield from (pb.RunPluginResponse(stdout=line) for line in process.stdout or ())
         yield pb.RunPluginResponse(exitcode=process.wait())
 
     def Cancel(self, request: Empty, context: Any) -> Any:
-        self.stop()
+        for process in self.running:
+            process.terminate()
         return Empty()
 
 
-def register(server: grpc.Server, engine: str) -> Callable[[], None]:
-    """Serve the host; the result ends what it still runs."""
-    host = LanguageHost(engine)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
-    return host.stop
+def register(server: grpc.Server, engine: str) -> None:
+    """Serve the host."""
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(engine), server)

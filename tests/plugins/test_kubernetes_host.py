@@ -7,13 +7,13 @@ from typing import Any
 
 import grpc
 import pytest
+from pulumi.runtime.proto import engine_pb2, status_pb2
 from pulumi.runtime.proto import provider_pb2 as pb
-from pulumi.runtime.proto import status_pb2
 
 from rehearsal.plugins import kubernetes_host
 from rehearsal.plugins.api_server import ApiServer, Refused, Unreachable
 from rehearsal.plugins.kubernetes_host import Kubernetes
-from rehearsal.plugins.properties import UNKNOWN, bare, dump, is_secret, load, secret
+from rehearsal.plugins.properties import UNKNOWN, dump, load, secret
 
 URN = "urn:pulumi:dev::inference::kubernetes:{}::chat"
 CONFIG_MAP = {
@@ -55,10 +55,6 @@ class Shelf(ApiServer):
         self.after: dict[str, Any] = {}
         self.refusal: Exception | None = None
 
-    @property
-    def namespace(self) -> str:
-        return self.settings.get("namespace", "default")
-
     def path(self, obj: dict[str, Any]) -> str:
         return f"/{obj['kind']}/{obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}"
 
@@ -77,20 +73,30 @@ class Shelf(ApiServer):
         return copy.deepcopy(self.objects.pop(path) if method == "DELETE" else self.objects[path])
 
 
+class Engine:
+    """What it is told to show."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def Log(self, request: engine_pb2.LogRequest) -> None:  # noqa: N802 - the protocol's name
+        self.said.append(request.message)
+
+
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     monkeypatch.setattr(kubernetes_host, "POLL_S", 0.01)
     provider = Kubernetes("127.0.0.1:1")
     provider.api = Shelf()
-    provider.said = []  # type: ignore[attr-defined]
-    monkeypatch.setattr(provider, "_log", lambda _, message, *__, **___: provider.said.append(message))  # type: ignore[attr-defined]
+    provider.engine = Engine()  # type: ignore[assignment]
     return provider
 
 
 def check(
     host: Kubernetes, news: dict[str, Any], olds: dict[str, Any] | None = None, kind: str = "core/v1:ConfigMap"
 ) -> Any:
-    request = pb.CheckRequest(urn=URN.format(kind), news=dump(news), olds=dump(olds or {}))
+    names = {"name": "chat", "type": f"kubernetes:{kind}", "randomSeed": b"seed"}
+    request = pb.CheckRequest(**names, news=dump(news), olds=dump(olds or {}))  # type: ignore[arg-type]
     return load(host.Check(request, Context()).inputs)
 
 
@@ -115,27 +121,17 @@ def test_an_unnamed_object_gets_a_name_of_its_own_and_keeps_it(host: Kubernetes)
     assert check(host, unnamed, olds=first) == first
 
 
-def test_a_given_name_and_namespace_stay_and_a_missing_namespace_is_the_providers(host: Kubernetes) -> None:
+def test_a_given_name_and_namespace_stay(host: Kubernetes) -> None:
     assert check(host, CONFIG_MAP) == CONFIG_MAP
-    host.api.settings["namespace"] = "inference"
-    unplaced = CONFIG_MAP | {"metadata": {"name": "chat"}}
-    assert check(host, unplaced)["metadata"] == {"name": "chat", "namespace": "inference"}
-    whole = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "chat"}}
-    assert check(host, whole, kind="core/v1:Namespace") == whole
 
 
-def test_secrets_stay_secret_through_check_and_into_the_state(host: Kubernetes) -> None:
-    inputs = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "t"},
-        "stringData": {"token": secret("hunter2")},
-    }
-    checked = check(host, inputs, kind="core/v1:Secret")
-    assert is_secret(checked["stringData"]["token"])
-    state = load(create(host, checked).properties)
-    assert is_secret(state["stringData"])
-    assert is_secret(state["__inputs"]["stringData"])
+def test_a_secrets_data_and_the_inputs_that_are_kept_beside_the_object_are_secret_in_the_state(
+    host: Kubernetes,
+) -> None:
+    inputs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t"}, "data": {"token": "aHVudGVyMg=="}}
+    state = load(create(host, inputs).properties)
+    assert state["data"] == secret(inputs["data"])
+    assert state["__inputs"] == secret(inputs)
 
 
 @pytest.mark.parametrize("kind", ["core/v1:ConfigMapPatch", "core/v1:ConfigMapList", "helm.sh/v3:Release"])
@@ -156,13 +152,23 @@ def test_a_preview_of_a_create_changes_nothing_and_promises_no_status(host: Kube
 @pytest.mark.parametrize("fault", [Unreachable("nobody answers"), Refused(404, 'namespaces "ns" not found')])
 def test_a_preview_does_without_a_cluster_a_namespace_or_a_kind(host: Kubernetes, fault: Exception) -> None:
     host.api.refusal = fault  # type: ignore[attr-defined]
-    assert load(create(host, CONFIG_MAP, preview=True).properties) == CONFIG_MAP
-    assert host.said == (["nobody answers"] if isinstance(fault, Unreachable) else [])  # type: ignore[attr-defined]
+    promised = load(create(host, CONFIG_MAP, preview=True).properties)
+    assert {key: promised[key] for key in CONFIG_MAP} == CONFIG_MAP
+    create(host, CONFIG_MAP, preview=True)
+    assert host.engine.said == (["nobody answers"] if isinstance(fault, Unreachable) else [])  # type: ignore[attr-defined]
+
+
+def test_the_preview_of_a_replacement_is_no_conflict_with_the_owner_of_what_it_replaces(host: Kubernetes) -> None:
+    state = load(create(host, CONFIG_MAP).properties)
+    diff(host, state, CONFIG_MAP | {"data": {"a": "2"}}, CONFIG_MAP)
+    create(host, CONFIG_MAP, preview=True)
+    forced = [query["force"] for _, _, query in host.api.asked if "dryRun" in query]  # type: ignore[attr-defined]
+    assert forced == ["true", "true"]
 
 
 def test_a_preview_with_unknowns_asks_nobody(host: Kubernetes) -> None:
     inputs = CONFIG_MAP | {"data": {"a": UNKNOWN}}
-    assert load(create(host, inputs, preview=True).properties) == inputs
+    assert load(create(host, inputs, preview=True).properties)["data"] == {"a": UNKNOWN}
     assert host.api.asked == []  # type: ignore[attr-defined]
 
 
@@ -170,7 +176,7 @@ def test_a_create_of_what_exists_is_an_error_unless_upserts_are_asked_for(host: 
     host.api.objects["/ConfigMap/ns/chat"] = CONFIG_MAP  # type: ignore[attr-defined]
     with pytest.raises(Aborted, match="ConfigMap ns/chat already exists"):
         create(host, CONFIG_MAP)
-    host.api.settings["upsertExistingObjects"] = "true"
+    host.upserts = True
     assert create(host, CONFIG_MAP).id == "ns/chat"
 
 
@@ -186,7 +192,8 @@ def test_an_object_that_does_not_become_ready_goes_into_the_state_with_the_reaso
     assert name == "grpc-status-details-bin"
     assert status.details[0].Unpack(detail)
     assert detail.id == "ns/chat"
-    assert load(detail.properties)["__inputs"] == JOB
+    assert load(detail.properties)["__inputs"] == secret(JOB)
+    assert load(detail.inputs) == JOB
 
 
 @pytest.mark.parametrize("how", ["timed out", "was cancelled"])
@@ -250,7 +257,7 @@ def test_a_read_reports_drift_in_the_inputs_and_what_is_gone_as_gone(host: Kuber
 def test_an_import_fills_the_inputs_from_the_cluster(host: Kubernetes) -> None:
     live = CONFIG_MAP | {"status": {}, "metadata": CONFIG_MAP["metadata"] | {"uid": "1"}}  # type: ignore[operator]
     host.api.objects["/ConfigMap/ns/chat"] = live  # type: ignore[attr-defined]
-    read = host.Read(pb.ReadRequest(id="ns/chat", urn=URN.format("core/v1:ConfigMap")), Context())
+    read = host.Read(pb.ReadRequest(id="ns/chat", type="kubernetes:core/v1:ConfigMap"), Context())
     assert load(read.inputs) == CONFIG_MAP
 
 
@@ -263,36 +270,11 @@ def test_a_delete_is_in_the_foreground_and_waits_until_the_object_is_gone(host: 
     assert [method for method, _, _ in host.api.asked] == ["GET"]  # type: ignore[attr-defined]
 
 
-def test_without_its_cluster_an_object_leaves_the_state_only_when_the_user_says_so(host: Kubernetes) -> None:
-    state = load(create(host, CONFIG_MAP).properties)
-    host.api.refusal = Unreachable("nobody answers")  # type: ignore[attr-defined]
-    request = pb.DeleteRequest(id="ns/chat", urn=URN.format("x"), properties=dump(state))
-    with pytest.raises(Aborted, match="PULUMI_K8S_DELETE_UNREACHABLE"):
-        host.Delete(request, Context())
-    host.api.settings["deleteUnreachable"] = "true"
-    host.Delete(request, Context())
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "replaces"),
-    [
-        ({"clusterIdentifier": "a", "kubeconfig": "/x"}, {"clusterIdentifier": "a", "kubeconfig": "/y"}, []),
-        ({"clusterIdentifier": "a"}, {"clusterIdentifier": "b"}, ["clusterIdentifier"]),
-        ({"kubeconfig": "clusters: [a]"}, {"kubeconfig": "clusters: [b]"}, ["kubeconfig"]),
-        ({"kubeconfig": "clusters: [a]\nusers: [x]"}, {"kubeconfig": "clusters: [a]\nusers: [y]"}, []),
-        ({"kubeconfig": "/x"}, {"kubeconfig": "/y"}, []),
-    ],
-)
-def test_only_another_cluster_replaces_the_provider(host: Kubernetes, old: Any, new: Any, replaces: list[str]) -> None:
-    answer = host.DiffConfig(pb.DiffRequest(olds=dump(old), news=dump(new)), Context())
-    assert (list(answer.replaces), answer.changes) == (replaces, pb.DiffResponse.DIFF_SOME)
-
-
 def test_an_update_keeps_the_owner_of_the_fields(host: Kubernetes) -> None:
     state = load(create(host, CONFIG_MAP).properties)
     new = CONFIG_MAP | {"data": {"a": "2"}}
     request = pb.UpdateRequest(id="ns/chat", urn=URN.format("x"), olds=dump(state), news=dump(new))
-    updated = bare(load(host.Update(request, Context()).properties))
+    updated = load(host.Update(request, Context()).properties)
     assert updated["data"] == {"a": "2"}
     assert updated["__fieldManager"] == state["__fieldManager"]
     applied = [query for method, _, query in host.api.asked if method == "PATCH"]  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.plugins.properties import UNKNOWN, bare, dump, has_unknown, is_secret, like, load, secret
+from rehearsal.plugins.properties import UNKNOWN, annotation, at, dump, load
 
 scalars = st.text() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 keys = st.text().filter(lambda key: "x" not in key)
@@ -24,19 +24,16 @@ def test_whole_numbers_stay_integers_as_kubernetes_wants_them() -> None:
     assert (port, type(port)) == (8000, int)
 
 
-def test_the_dashed_keys_of_a_crds_schema_survive_the_sdk_that_cannot_write_them() -> None:
-    assert load(dump({"x-kubernetes-list-type": "map"})) == {"x-kubernetes-list-type": "map"}
-    assert "x_kubernetes_list_type" in dump({"x-kubernetes-list-type": "map"}).fields
+def test_the_underscored_keys_of_a_crds_schema_get_the_dashes_that_the_sdk_cannot_write() -> None:
+    assert load(dump({"x_kubernetes_list_type": "map"})) == {"x-kubernetes-list-type": "map"}
 
 
-def test_secrets_are_unwrapped_for_the_server_and_wrapped_again_for_the_state() -> None:
-    given_ = {"data": {"token": secret("hunter2"), "user": "me"}, "list": [secret(1), 2]}
-    plain = {"data": {"token": "hunter2", "user": "me"}, "list": [1, 2]}
-    assert bare(given_) == plain
-    assert like(plain, given_) == given_
-    assert is_secret(like(plain, secret("all of it")))
+def test_what_lies_at_a_path_that_is_not_there_is_the_default() -> None:
+    assert at({"a": [{"b": 1}]}, "a", 0, "b") == 1
+    for path in (("a", 1), ("a", "b"), ("c",)):
+        assert at({"a": [{"b": 1}]}, *path, default=None) is None
 
 
-def test_an_unknown_is_found_however_deep_it_lies() -> None:
-    assert has_unknown({"spec": [{"ip": UNKNOWN}]})
-    assert not has_unknown({"spec": [{"ip": "10.0.0.1"}]})
+def test_annotations_are_found_even_where_the_metadata_are_not_known_yet() -> None:
+    assert annotation({"metadata": {"annotations": {"pulumi.com/skipAwait": "true"}}}, "skipAwait") == "true"
+    assert annotation({"metadata": UNKNOWN}, "skipAwait") == ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout
 from rehearsal.cluster.templates import render
+from rehearsal.images import BUSYBOX, COREDNS, PROVISIONER
 from rehearsal.kubectl import Kubectl
 
 MANIFESTS = ("rbac.yaml.j2", "coredns.yaml.j2", "storage.yaml.j2", "hub.yaml.j2")
@@ -23,6 +24,9 @@ def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
             volumes=layout.folders.volumes,
             control=layout.network.control,
             hub_port=hub_port,
+            coredns=COREDNS,
+            provisioner=PROVISIONER,
+            busybox=BUSYBOX,
         )
         for name in MANIFESTS
     ]

@@ -1,0 +1,37 @@
+"""The stand-ins stay small: what is not needed for a rehearsal is the official plugins' business."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+PLUGINS = Path(__file__).parents[2] / "rehearsal/plugins"
+LIMIT = 500
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def lines_of_code(text: str) -> int:
+    """The lines of a Python file that are neither blank nor comment nor docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            docstrings |= {*range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)}
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in NO_CODE]
+    return len({line for token in tokens for line in range(token.start[0], token.end[0] + 1)} - docstrings)
+
+
+def test_only_code_is_counted() -> None:
+    assert (
+        lines_of_code('"""Doc."""\n\n# why\nA = [\n    1,  # one\n]\n\ndef f() -> None:\n    """Doc\n    string."""\n')
+        == 4
+    )
+
+
+def test_the_stand_ins_are_under_five_hundred_lines_of_code() -> None:
+    python = sum(lines_of_code(path.read_text()) for path in PLUGINS.rglob("*.py"))
+    shell = [line for path in (PLUGINS / "bin").glob("*/*") for line in path.read_text().splitlines()]
+    assert shell
+    assert python + sum(not line.startswith("#") for line in shell if line) < LIMIT
