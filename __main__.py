@@ -25,6 +25,7 @@ if settings.device_plugin.enabled:
         "nvidia-device-plugin",
         settings.device_plugin,
         image=settings.images.device_plugin,
+        pull_secrets=settings.images.pull_secrets,
         placements=[pool.placement for pool in pools.values()],
         opts=on_cluster,
     )
@@ -35,6 +36,7 @@ for name, model in settings.models.items():
         name,
         model,
         image=settings.images.weight_seeder,
+        pull_secrets=settings.images.pull_secrets,
         namespace=workloads,
         token=token,
         opts=on_cluster,
@@ -45,6 +47,7 @@ for name, model in settings.models.items():
         namespace=workloads,
         placement=pools[model.pool].placement,
         weights=weights,
+        pull_secrets=settings.images.pull_secrets,
         opts=on_cluster,
     )
 

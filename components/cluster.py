@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import pulumi
@@ -18,7 +19,8 @@ def connect(cluster: Cluster) -> k8s.Provider:
     return k8s.Provider(
         "cluster",
         cluster_identifier=cluster.name,
-        kubeconfig=cluster.kubeconfig,
+        # The provider takes a path as it is written, and ~ is the shell's.
+        kubeconfig=cluster.kubeconfig and os.path.expanduser(cluster.kubeconfig),  # noqa: PTH111 - a Path would raise
         context=cluster.context,
     )
 

@@ -29,6 +29,7 @@ class NvidiaDevicePlugin(pulumi.ComponentResource):
         settings: DevicePlugin,
         *,
         image: str,
+        pull_secrets: Sequence[str],
         placements: Sequence[Placement],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -48,7 +49,7 @@ class NvidiaDevicePlugin(pulumi.ComponentResource):
                 ),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=LABELS),
-                    spec=pod_spec(settings, image, placements),
+                    spec=pod_spec(settings, image, pull_secrets, placements),
                 ),
             ),
             opts=pulumi.ResourceOptions(parent=self),
@@ -56,13 +57,16 @@ class NvidiaDevicePlugin(pulumi.ComponentResource):
         self.register_outputs({"namespace": self.namespace})
 
 
-def pod_spec(settings: DevicePlugin, image: str, placements: Sequence[Placement]) -> k8s.core.v1.PodSpecArgs:
+def pod_spec(
+    settings: DevicePlugin, image: str, pull_secrets: Sequence[str], placements: Sequence[Placement]
+) -> k8s.core.v1.PodSpecArgs:
     """The plugin's pod: as restricted as a root process with a folder of the node can be."""
     return k8s.core.v1.PodSpecArgs(
         automount_service_account_token=False,
         enable_service_links=False,
         priority_class_name="system-node-critical",
         runtime_class_name=settings.runtime_class,
+        image_pull_secrets=pod.pull_secrets(pull_secrets),
         affinity=k8s.core.v1.AffinityArgs(node_affinity=_any_of(placements)),
         tolerations=_tolerations(placements),
         security_context=k8s.core.v1.PodSecurityContextArgs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pulumi
@@ -31,6 +32,7 @@ def pod_spec(
     service_account: pulumi.Input[str],
     claim_name: pulumi.Input[str],
     weights_path: str,
+    pull_secrets: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
     """A replica: on the pool's nodes, rather not two on one, with nothing writable but its scratch folders."""
     times, scratch = timing(model), _scratch(model)
@@ -39,6 +41,7 @@ def pod_spec(
         automount_service_account_token=False,
         # A Service named vllm would set VLLM_PORT and others, which vLLM reads as its own settings.
         enable_service_links=False,
+        image_pull_secrets=pod.pull_secrets(pull_secrets),
         node_selector=placement.node_selector,
         tolerations=[placement.toleration],
         runtime_class_name=placement.runtime_class,
@@ -56,7 +59,9 @@ def pod_spec(
                 ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=vllm.PORT, protocol="TCP")],
                 resources=pod.resources(model.resources, model.gpus),
                 security_context=pod.container_security(read_only_root=model.read_only_root),
-                startup_probe=_health(times.startup_failures, STARTUP_PERIOD, model.probes.readiness.timeout_seconds),
+                startup_probe=_health(
+                    times.startup_budget // STARTUP_PERIOD, STARTUP_PERIOD, model.probes.readiness.timeout_seconds
+                ),
                 readiness_probe=_health(
                     model.probes.readiness.failure_threshold,
                     model.probes.readiness.period_seconds,

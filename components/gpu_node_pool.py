@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import pod
 from components.settings import GpuPool
 
 
@@ -23,27 +24,18 @@ class GpuNodePool(pulumi.ComponentResource):
     """Nodes that are there already: nothing to create, only to be found and tolerated."""
 
     placement: Placement
-    gpus: int
 
     def __init__(self, name: str, settings: GpuPool, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Describe the pool; `gpus` is the number of GPUs of all its nodes."""
+        """Describe the pool."""
         super().__init__("inference:index:GpuNodePool", name, None, opts)
         self.placement = placement(name, settings)
-        self.gpus = settings.nodes * settings.gpu.count
-        self.register_outputs({"nodeSelector": self.placement.node_selector, "gpus": self.gpus})
+        self.register_outputs({"nodeSelector": self.placement.node_selector})
 
 
 def placement(name: str, pool: GpuPool) -> Placement:
     """The labels to select, the taint to tolerate and the runtime to ask for."""
     return Placement(
         node_selector=dict(pool.node_selector or {"inference/gpu-pool": name}),
-        toleration=toleration(pool.taint),
+        toleration=pod.toleration(pool.taint),
         runtime_class=pool.runtime_class,
     )
-
-
-def toleration(taint: str) -> k8s.core.v1.TolerationArgs:
-    """The toleration of exactly one taint, written `KEY[=VALUE]:EFFECT`."""
-    pair, _, effect = taint.rpartition(":")
-    key, _, value = pair.partition("=")
-    return k8s.core.v1.TolerationArgs(key=key, operator="Equal", value=value, effect=effect)

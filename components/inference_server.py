@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -15,7 +17,7 @@ from components.timing import timing
 
 
 class InferenceServer(pulumi.ComponentResource):
-    """Deployment, Service and ServiceAccount, all named as the model."""
+    """Deployment, Service, ServiceAccount and, with several replicas, a disruption budget: all named as the model."""
 
     service: pulumi.Output[str]
     url: pulumi.Output[str]
@@ -28,6 +30,7 @@ class InferenceServer(pulumi.ComponentResource):
         namespace: pulumi.Input[str],
         placement: Placement,
         weights: ModelWeights,
+        pull_secrets: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Serve the model; `url` is the base of its OpenAI API inside the cluster."""
@@ -59,6 +62,7 @@ class InferenceServer(pulumi.ComponentResource):
             service_account=account.metadata.name,
             claim_name=weights.claim_name,
             weights_path=weights.path,
+            pull_secrets=pull_secrets,
         )
         timeout = f"{timing(model).deployment_timeout}s"
         k8s.apps.v1.Deployment(
@@ -72,6 +76,13 @@ class InferenceServer(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
             ),
         )
+        if model.replicas.min > 1:
+            k8s.policy.v1.PodDisruptionBudget(
+                name,
+                metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
+                spec=disruption_spec(selector(name, model)),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
         self.service = service.metadata.name
         self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}/v1", self.service, namespace, vllm.PORT)
         self.register_outputs({"service": self.service, "url": self.url})
@@ -83,6 +94,16 @@ def service_spec(selector: dict[str, str]) -> k8s.core.v1.ServiceSpecArgs:
         type="ClusterIP",
         selector=selector,
         ports=[k8s.core.v1.ServicePortArgs(name=PORT_NAME, port=vllm.PORT, target_port=PORT_NAME, protocol="TCP")],
+    )
+
+
+def disruption_spec(selector: dict[str, str]) -> k8s.policy.v1.PodDisruptionBudgetSpecArgs:
+    """Draining nodes takes one replica at a time. A single replica gets none: it would let no node be drained."""
+    return k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+        max_unavailable=1,
+        selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+        # A replica that is broken serves nobody, and must not keep a node from being drained.
+        unhealthy_pod_eviction_policy="AlwaysAllow",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import pulumi
@@ -33,24 +34,25 @@ class ModelWeights(pulumi.ComponentResource):
         model: Model,
         *,
         image: str,
+        pull_secrets: Sequence[str],
         namespace: pulumi.Input[str],
         token: pulumi.Output[str] | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Create the claim `NAME-weights` and seed it; `seeded` completes when the weights are whole."""
+        """Create the claim and seed it; `seeded` completes when the weights are whole."""
         super().__init__("inference:index:ModelWeights", name, None, opts)
         self.path, self.digest = weights_path(model.source), weights_digest(model)
         labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
+        claim_name = weights_claim(name, model)
         claim = k8s.core.v1.PersistentVolumeClaim(
-            f"{name}-weights",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=f"{name}-weights", namespace=namespace, labels=labels),
+            claim_name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=claim_name, namespace=namespace, labels=labels),
             spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
                 # Replicas on several nodes, and the new one of a rollout beside the old one, mount it at the same time.
                 access_modes=["ReadWriteMany"],
                 storage_class_name=model.weights.storage_class,
                 resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": model.weights.size}),
             ),
-            # A replacement (another storage class) would delete the weights under the replicas that read them.
             opts=pulumi.ResourceOptions(parent=self, protect=model.weights.protect),
         )
         self.claim_name = claim.metadata.name
@@ -64,7 +66,14 @@ class ModelWeights(pulumi.ComponentResource):
                 # A Job that failed for a reason outside (the hub was down) is made anew by the next `pulumi up`.
                 annotations={"pulumi.com/replaceUnready": "true"},
             ),
-            spec=job_spec(model, image, labels, self.claim_name, self._token_secret(name, namespace, labels, token)),
+            spec=job_spec(
+                model,
+                image,
+                labels,
+                claim_name=self.claim_name,
+                token_secret=self._token_secret(name, namespace, labels, token),
+                pull_secrets=pull_secrets,
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Most of a Job's spec is immutable, and its name is given: one that changes makes way for the next.
@@ -94,25 +103,38 @@ def weights_path(source: str) -> str:
     return f"{MOUNT}/{repository(source).replace('/', '--')}/{revision(source)}"
 
 
+def weights_claim(name: str, model: Model) -> str:
+    """Name of the claim, by its storage class, which no claim can change.
+
+    Another class is another claim beside the old one, which goes when the replicas have moved. Under one name the old
+    one would have to go first, which Kubernetes puts off as long as a replica mounts it.
+    """
+    return "-".join(filter(None, (name, "weights", model.weights.storage_class)))
+
+
 def weights_digest(model: Model) -> str:
-    """Eight hexadecimal digits of what is seeded: another source or selection is another Job."""
-    content = json.dumps([model.source, sorted(model.weights.include)])
+    """Eight hexadecimal digits of what is seeded and where: another source, selection or volume is another Job."""
+    weights = model.weights
+    content = json.dumps([model.source, sorted(weights.include), sorted(weights.exclude), weights.storage_class])
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def seeder_command(model: Model) -> list[str]:
     """The weight seeder's command line, in exec form so that it gets the signals itself."""
     include = [part for pattern in model.weights.include for part in ("--include", pattern)]
+    exclude = [part for pattern in model.weights.exclude for part in ("--exclude", pattern)]
     workers = ["--max-workers", str(model.weights.max_workers)]
-    return ["weight-seeder", "--source", model.source, "--target", MOUNT, *include, *workers]
+    return ["weight-seeder", "--source", model.source, "--target", MOUNT, *include, *exclude, *workers]
 
 
 def job_spec(
     model: Model,
     image: str,
     labels: dict[str, str],
+    *,
     claim_name: pulumi.Input[str],
     token_secret: pulumi.Input[str] | None,
+    pull_secrets: Sequence[str],
 ) -> k8s.batch.v1.JobSpecArgs:
     """One pod at a time until one succeeds. No ttlSecondsAfterFinished: the Job that is gone would show as drift."""
     endpoint = {} if model.weights.endpoint is None else {"HF_ENDPOINT": model.weights.endpoint}
@@ -123,18 +145,26 @@ def job_spec(
         "USER": "inference",
     }
     token = [] if token_secret is None else [_token_variable(token_secret)]
-    tmp, tmp_mount = pod.scratch("tmp", "/tmp", model.weights.resources.requests.ephemeral_storage)  # noqa: S108
+    tmp, tmp_mount = pod.scratch("tmp", "/tmp", model.weights.resources.limits.ephemeral_storage)  # noqa: S108
     return k8s.batch.v1.JobSpecArgs(
         backoff_limit=3,
         pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
+            # The first rule that matches decides.
             rules=[
+                # A drained node says nothing about the seeding: the next pod resumes it, and none is counted.
+                k8s.batch.v1.PodFailurePolicyRuleArgs(
+                    action="Ignore",
+                    on_pod_conditions=[
+                        k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(type="DisruptionTarget", status="True")
+                    ],
+                ),
                 k8s.batch.v1.PodFailurePolicyRuleArgs(
                     action="FailJob",
                     on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
                         container_name="seed", operator="In", values=[HOPELESS_EXIT_CODE]
                     ),
-                )
-            ]
+                ),
+            ],
         ),
         active_deadline_seconds=seeding_deadline(model.weights),
         template=k8s.core.v1.PodTemplateSpecArgs(
@@ -143,6 +173,9 @@ def job_spec(
                 restart_policy="Never",
                 automount_service_account_token=False,
                 enable_service_links=False,
+                image_pull_secrets=pod.pull_secrets(pull_secrets),
+                node_selector=dict(model.weights.node_selector) or None,
+                tolerations=[pod.toleration(taint) for taint in model.weights.tolerations] or None,
                 security_context=pod.pod_security(),
                 containers=[
                     k8s.core.v1.ContainerArgs(

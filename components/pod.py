@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi_kubernetes as k8s
@@ -55,6 +55,18 @@ def resources(amounts: Resources, gpus: int = 0) -> k8s.core.v1.ResourceRequirem
         for each in (amounts.requests, amounts.limits)
     )
     return k8s.core.v1.ResourceRequirementsArgs(requests=requests, limits=limits)
+
+
+def pull_secrets(names: Sequence[str]) -> list[k8s.core.v1.LocalObjectReferenceArgs] | None:
+    """Secrets of the user's that the kubelet pulls the images with; None where the nodes need none."""
+    return [k8s.core.v1.LocalObjectReferenceArgs(name=name) for name in names] or None
+
+
+def toleration(taint: str) -> k8s.core.v1.TolerationArgs:
+    """The toleration of exactly one taint, written `KEY[=VALUE]:EFFECT`."""
+    pair, _, effect = taint.rpartition(":")
+    key, _, value = pair.partition("=")
+    return k8s.core.v1.TolerationArgs(key=key, operator="Equal", value=value, effect=effect)
 
 
 def environment(*layers: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:

@@ -3,7 +3,7 @@
     load estimate      weights / bandwidth + engine start
     startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
     progress deadline  image pull + startup budget + minReadySeconds + grace: from one new replica to the next
-    Pulumi's timeout   as many progress deadlines as there are replicas, since surge 1 replaces them one by one
+    Pulumi's timeout   as many progress deadlines as replicas are deployed, since surge 1 replaces them one by one
 
 Hence startup budget < progress deadline < Pulumi's timeout, and who gives up first knows the reason best: the kubelet
 says why the engine did not start, Kubernetes which replica, Pulumi only that it took long. All in seconds.
@@ -30,32 +30,32 @@ WAIT_MARGIN: Final = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds, each derived from the same estimate."""
+    """Seconds, each derived from the same estimate; the startup budget in whole probe periods."""
 
-    load_estimate: int
     startup_budget: int
-    startup_failures: int
     grace: int
     progress_deadline: int
     deployment_timeout: int
 
 
+def load_estimate(model: Model) -> int:
+    """Seconds from the start of a replica's container to its first answer."""
+    return math.ceil(_transfer(model.weights.size, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
+
+
 def timing(model: Model) -> Timing:
     """The times of a model's Deployment."""
-    load_estimate = math.ceil(_transfer(model.weights.size, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
-    startup_failures = math.ceil((model.probes.startup_seconds or STARTUP_SAFETY * load_estimate) / STARTUP_PERIOD)
-    startup_budget = startup_failures * STARTUP_PERIOD
+    allowed = model.probes.startup_seconds or STARTUP_SAFETY * load_estimate(model)
+    startup_budget = math.ceil(allowed / STARTUP_PERIOD) * STARTUP_PERIOD
     # The preStop sleep counts towards the grace period.
     grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
     # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
     progress_deadline = model.rollout.image_pull_seconds + startup_budget + model.rollout.min_ready_seconds + grace
     return Timing(
-        load_estimate=load_estimate,
         startup_budget=startup_budget,
-        startup_failures=startup_failures,
         grace=grace,
         progress_deadline=progress_deadline,
-        deployment_timeout=model.replicas.max * progress_deadline + WAIT_MARGIN,
+        deployment_timeout=model.replicas.min * progress_deadline + WAIT_MARGIN,
     )
 
 

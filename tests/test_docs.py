@@ -15,7 +15,7 @@ import yaml
 
 from components.settings import SettingsError, parse
 from components.settings.schema import PROJECT, TOKEN_KEY, node_at, settings_schema
-from components.timing import seeding_deadline, timing
+from components.timing import load_estimate, seeding_deadline, timing
 from rehearsal import cli, stack
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
@@ -194,7 +194,7 @@ def test_the_arithmetic_of_the_times_is_that_of_the_example() -> None:
     model = stack.read("dev").models["chat"]
     times = timing(model)
     expected = {
-        "load estimate": times.load_estimate,
+        "load estimate": load_estimate(model),
         "startup budget": times.startup_budget,
         "grace period": times.grace,
         "progress deadline": times.progress_deadline,

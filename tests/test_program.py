@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pulumi
@@ -43,7 +44,7 @@ def test_types_and_names_are_stable(smallest: Recorder) -> None:
         "inference:index:NvidiaDevicePlugin$kubernetes:apps/v1:DaemonSet::nvidia-device-plugin",
         f"{STACK}$inference:index:ModelWeights::chat",
         "inference:index:ModelWeights$kubernetes:core/v1:PersistentVolumeClaim::chat-weights",
-        "inference:index:ModelWeights$kubernetes:batch/v1:Job::chat-seed-856c0069",
+        "inference:index:ModelWeights$kubernetes:batch/v1:Job::chat-seed-4d7c825a",
         f"{STACK}$inference:index:InferenceServer::chat",
         "inference:index:InferenceServer$kubernetes:core/v1:ServiceAccount::chat",
         "inference:index:InferenceServer$kubernetes:core/v1:Service::chat",
@@ -51,14 +52,20 @@ def test_types_and_names_are_stable(smallest: Recorder) -> None:
     }
 
 
-@pytest.mark.parametrize("config", [SMALLEST, CUSTOM], ids=["smallest", "custom"])
-def test_every_resource_goes_to_the_cluster_of_the_settings(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("config", "count"), [(SMALLEST, 8), (CUSTOM, 9)], ids=["smallest", "custom"])
+def test_every_resource_goes_to_the_cluster_of_the_settings(config: dict[str, Any], count: int) -> None:
     recorder = run_program(config)
     provider = recorder.one("providers:kubernetes")
     kubernetes = [each for each in recorder.registrations if each.type.startswith("kubernetes:")]
-    assert len(kubernetes) == 8
+    assert len(kubernetes) == count
     assert {each.provider for each in kubernetes} == {f"{provider.urn}::cluster-id"}
     assert provider.inputs["clusterIdentifier"] == "lab"
+
+
+def test_a_kubeconfig_below_the_home_folder_is_found_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    recorder = run_program(changed(SMALLEST, "cluster.kubeconfig", "~/.kube/lab"))
+    assert recorder.one("providers:kubernetes").inputs["kubeconfig"] == "/home/somebody/.kube/lab"
 
 
 def test_every_resource_but_the_namespace_belongs_to_a_component(smallest: Recorder) -> None:
@@ -151,6 +158,70 @@ def test_another_selection_of_files_is_seeded_anew_and_rolls_the_replicas(smalle
     ]
     assert digests[0][0] != digests[1][0]
     assert digests[0][1] != digests[1][1]
+
+
+def test_another_storage_class_is_another_volume_that_is_seeded_before_the_replicas_move(smallest: Recorder) -> None:
+    """Other logical names, so that Pulumi makes the new ones first and deletes the old ones last."""
+    other = run_program(changed(SMALLEST, "models.chat.weights.storageClass", "efs"))
+    for kind in ("PersistentVolumeClaim", "Job"):
+        names = {(each.one(kind).name, each.one(kind).inputs["metadata"]["name"]) for each in (smallest, other)}
+        assert len(names) == 2
+        assert all(logical == physical for logical, physical in names)
+    assert other.one("Job").urn in other.one("Deployment").depends_on
+    templates = [each.one("Deployment").inputs["spec"]["template"] for each in (smallest, other)]
+    assert [template["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] for template in templates] == [
+        "chat-weights",
+        "chat-weights-efs",
+    ]
+    assert templates[0]["metadata"]["annotations"] != templates[1]["metadata"]["annotations"]
+
+
+def test_a_disruption_costs_the_seeding_no_attempt_and_a_hopeless_mistake_costs_all(smallest: Recorder) -> None:
+    rules = plain(smallest.one("Job").inputs)["spec"]["podFailurePolicy"]["rules"]
+    # The first rule that matches decides: an evicted seeder may have ended with any code.
+    assert rules[0] == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    assert [rule["action"] for rule in rules] == ["Ignore", "FailJob"]
+
+
+def test_the_seeder_goes_where_its_settings_say_and_takes_what_they_select() -> None:
+    job = run_program(CUSTOM).one("Job")
+    pod, command = plain(job.inputs)["spec"]["template"]["spec"], container(job)["command"]
+    assert pod["nodeSelector"] == {"example.com/network": "hub"}
+    assert pod["tolerations"] == [
+        {"key": "example.com/reserved", "operator": "Equal", "value": "seeding", "effect": "NoSchedule"}
+    ]
+    flags = list(pairwise(command))
+    assert [value for flag, value in flags if flag == "--include"] == ["*.safetensors", "*.json"]
+    assert [value for flag, value in flags if flag == "--exclude"] == ["consolidated*"]
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "Deployment", "Job"])
+def test_every_pod_pulls_with_the_secrets_of_the_settings_and_without_any_by_default(
+    kind: str, smallest: Recorder
+) -> None:
+    pod = plain(run_program(CUSTOM).one(kind).inputs)["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "registry.mirror"}]
+    assert "imagePullSecrets" not in smallest.one(kind).inputs["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_scratch_on_disk_may_fill_what_the_limit_allows(kind: str) -> None:
+    limits = {"limits": {"ephemeralStorage": "7Gi"}}
+    config = changed(changed(SMALLEST, "models.chat.resources", limits), "models.chat.weights.resources", limits)
+    volumes = plain(run_program(config).one(kind).inputs)["spec"]["template"]["spec"]["volumes"]
+    assert {volume["name"]: volume["emptyDir"]["sizeLimit"] for volume in volumes if volume["name"] == "tmp"} == {
+        "tmp": "7Gi"
+    }
+
+
+def test_drains_take_one_of_several_replicas_at_a_time(smallest: Recorder) -> None:
+    recorder = run_program(CUSTOM)
+    budget, deployment = plain(recorder.one("PodDisruptionBudget").inputs)["spec"], recorder.one("Deployment").inputs
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == deployment["spec"]["selector"]
+    # With one replica it would let no node be drained.
+    assert smallest.of("PodDisruptionBudget") == []
+    assert run_program(changed(SMALLEST, "models.chat.replicas", {"max": 2})).of("PodDisruptionBudget") == []
 
 
 def test_weights_are_protected_unless_a_setting_says_otherwise(smallest: Recorder) -> None:

@@ -20,6 +20,8 @@ MODEL_KEYS = (
 NAMES = "lower-case letters, digits and hyphens, first a letter, at most 40 characters"
 IMAGES = "an image with a tag other than latest, or with a digest"
 COMMITS = "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits"
+NAMESPACES = "a namespace other than default and kube-*: lower-case letters, digits and hyphens, at most 63 characters"
+OWN = "is Kubernetes' own, and its pods would come under our Pod Security level"
 SIZES = "a size in Ki, Mi, Gi or Ti, such as 16Gi"
 ENGINE_ARGS = (
     "arguments other than --host, --port, --uds, --root-path, --served-model-name, --config, --model, --revision, "
@@ -209,6 +211,60 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             id="text for a map",
         ),
         pytest.param(
+            "namespace",
+            "kube-system",
+            f'inference:namespace: "kube-system" {OWN}; allowed: {NAMESPACES}; '
+            "set it with: pulumi config set --path 'inference:namespace' inference",
+            id="a namespace of Kubernetes",
+        ),
+        pytest.param(
+            "devicePlugin.namespace",
+            "default",
+            f'inference:devicePlugin.namespace: "default" {OWN}; allowed: {NAMESPACES}; '
+            "set it with: pulumi config set --path 'inference:devicePlugin.namespace' nvidia-device-plugin",
+            id="the default namespace",
+        ),
+        pytest.param(
+            "devicePlugin.namespace",
+            "inference",
+            'inference:devicePlugin.namespace: "inference" is that of the models, whose pods may do less; '
+            "allowed: another one than inference:namespace; "
+            "set it with: pulumi config set --path 'inference:devicePlugin.namespace' nvidia-device-plugin",
+            id="one namespace for the plugin and the models",
+        ),
+        pytest.param(
+            "namespace",
+            "nvidia-device-plugin",
+            'inference:devicePlugin.namespace: "nvidia-device-plugin" is that of the models, whose pods may do less; '
+            "allowed: another one than inference:namespace; "
+            "set it with: pulumi config set --path 'inference:devicePlugin.namespace' gpu-device-plugin",
+            id="the plugin's default namespace for the models",
+        ),
+        pytest.param(
+            "images.pullSecrets",
+            ["My Secret"],
+            'inference:images.pullSecrets[0]: "My Secret" is not valid; allowed: a Secret\'s name: lower-case letters, '
+            "digits, hyphens and dots, at most 253 characters; "
+            "set it with: pulumi config set --path 'inference:images.pullSecrets[0]' registry",
+            id="a Secret's name that is none",
+        ),
+        pytest.param(
+            "models.chat.weights.tolerations",
+            ["gpu"],
+            'inference:models.chat.weights.tolerations[0]: "gpu" is not valid; allowed: a taint as kubectl writes it: '
+            "KEY[=VALUE]:NoSchedule, PreferNoSchedule or NoExecute; "
+            "set it with: pulumi config set --path 'inference:models.chat.weights.tolerations[0]' "
+            "nvidia.com/gpu=present:NoSchedule",
+            id="a toleration that is no taint",
+        ),
+        pytest.param(
+            "models.chat.weights.nodeSelector",
+            {"-network": "hub"},
+            'inference:models.chat.weights.nodeSelector.-network: "-network" is not a valid name; '
+            "allowed: a label key; rename it in the stack file",
+            id="a node label that is none",
+        ),
+        pytest.param(
             "models",
             {},
             f"inference:models: is empty; allowed: a map of names to values; {TABLE}",
@@ -230,6 +286,33 @@ def test_a_missing_setting_is_named_with_a_value_that_would_do() -> None:
             "set it with: pulumi config set --path 'inference:models.chat.contextLength' 8192"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "slip", "near"),
+    [
+        ("models.chat.contextLength", "models.chat.contextLenght", "contextLength"),
+        ("models", "modles", "models"),
+        ("gpuPools.l4.gpu.memoryGiB", "gpuPools.l4.gpu.memoryGib", "memoryGiB"),
+    ],
+)
+def test_a_required_key_that_is_misspelt_is_one_mistake(key: str, slip: str, near: str) -> None:
+    config = changed(SMALLEST, slip, "anything")
+    (line,) = mistakes(without(config, key))
+    assert line.startswith(f"inference:{slip}: is not a setting; did you mean {near}?;")
+
+
+def test_a_required_key_is_missing_whatever_else_is_unknown_elsewhere() -> None:
+    config = without(changed(SMALLEST, "gpuPools.l4.contextLenght", 1), "models.chat.contextLength")
+    assert [line.split(": ")[0] for line in mistakes(config)] == [
+        "inference:gpuPools.l4.contextLenght",
+        "inference:models.chat.contextLength",
+    ]
+
+
+def test_without_a_plugin_of_ours_its_namespace_is_nobodys() -> None:
+    config = changed(SMALLEST, "devicePlugin", {"enabled": False, "namespace": "inference"})
+    assert settings(config).namespace == "inference"
 
 
 def test_all_mistakes_are_reported_together() -> None:

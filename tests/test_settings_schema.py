@@ -63,6 +63,8 @@ def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
         pytest.param(changed(SMALLEST, "cluster.provider", "aws"), id="a provider that there is not"),
         pytest.param(changed(SMALLEST, "hfToken", "hf_plain"), id="a token in plain text"),
         pytest.param(changed(SMALLEST, "models.chat.weights.size", "20GB"), id="a size without a binary unit"),
+        pytest.param(changed(SMALLEST, "namespace", "default"), id="the default namespace"),
+        pytest.param(changed(SMALLEST, "devicePlugin.namespace", "kube-system"), id="a namespace of Kubernetes"),
         pytest.param(without(SMALLEST, "models.chat.weights"), id="a required key missing"),
         pytest.param(without(SMALLEST, "gpuPools"), id="a required section missing"),
     ],

@@ -18,6 +18,7 @@ from components.settings.types import (
     LabelValue,
     Name,
     NamespaceName,
+    SecretName,
     Taint,
     Text,
 )
@@ -55,6 +56,9 @@ class Images(BaseModel):
     )
     device_plugin: Image = Field(
         default="nvcr.io/nvidia/k8s-device-plugin:v0.18.0", description="Image of the NVIDIA device plugin, 0.18."
+    )
+    pull_secrets: tuple[SecretName, ...] = Field(
+        default=(), description="Secrets of yours to pull images with, in the namespace of each pod."
     )
 
 

@@ -11,7 +11,7 @@ from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import ValidationError
 
 from components.settings.infrastructure import GpuPool
-from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key
+from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key, without_misspelt
 from components.settings.schema import TOKEN_KEY, settings_schema
 from components.settings.stack import Settings
 
@@ -57,13 +57,12 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
     except ValidationError as error:
         schema = settings_schema()
         known = [*schema["properties"], TOKEN_KEY]
-        found = error.errors(include_url=False)
+        found = [each for each in error.errors(include_url=False) if each["loc"][0] not in secrets]
         mistakes += [
             unknown_key(each["loc"], known)
             if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
             else from_pydantic(each, schema)
-            for each in found
-            if each["loc"][0] not in secrets
+            for each in without_misspelt(found, schema)
         ]
     if mistakes:
         raise SettingsError(mistakes)

@@ -71,7 +71,10 @@ def from_pydantic(error: ErrorDetails, schema: Json) -> Mistake:
         return _bad_name(error["loc"][:-1])
     if error["type"] == "extra_forbidden":
         return unknown_key(error["loc"], list(node_at(schema, error["loc"][:-1])["properties"]))
-    key, node, context = key_path(error["loc"]), node_at(schema, error["loc"]), error.get("ctx", {})
+    context = error.get("ctx", {})
+    # A check that compares two sections names the key itself: pydantic knows the section only.
+    path = context.get("path", error["loc"])
+    key, node = key_path(path), node_at(schema, path)
     example = context.get("example", _example(node))
     return Mistake(
         key=key,
@@ -81,9 +84,19 @@ def from_pydantic(error: ErrorDetails, schema: Json) -> Mistake:
     )
 
 
+def without_misspelt(errors: Sequence[ErrorDetails], schema: Json) -> list[ErrorDetails]:
+    """The errors without "is missing" for a key that is there misspelt: the unknown key's line names it already."""
+    misspelt = {
+        (*error["loc"][:-1], *_nearest(error["loc"][-1], list(node_at(schema, error["loc"][:-1])["properties"])))
+        for error in errors
+        if error["type"] == "extra_forbidden"
+    }
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
+
+
 def unknown_key(path: Sequence[int | str], known: Sequence[str]) -> Mistake:
     """A key that nothing reads: most often a slip of the pen, so the nearest name comes with it."""
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    near = _nearest(path[-1], known)
     remove = f"pulumi config rm --path {_single(key_path(path))}"
     return Mistake(
         key=key_path(path),
@@ -93,8 +106,17 @@ def unknown_key(path: Sequence[int | str], known: Sequence[str]) -> Mistake:
     )
 
 
+def _nearest(name: int | str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(str(name), known, n=1)
+
+
 def _bad_name(path: Sequence[int | str]) -> Mistake:
-    text = {"env": "an environment variable's name", "labels": "a label key", "annotations": "an annotation key"}
+    text = {
+        "annotations": "an annotation key",
+        "env": "an environment variable's name",
+        "labels": "a label key",
+        "nodeSelector": "a label key",
+    }
     parent = str(path[-2])
     return Mistake(
         key=key_path(path),

@@ -79,6 +79,14 @@ def _pinned_image(value: str) -> str:
     return value
 
 
+def _own_namespace(value: str) -> str:
+    if value == "default" or value.startswith("kube-"):
+        raise PydanticCustomError(
+            "namespace", "is Kubernetes' own, and its pods would come under our Pod Security level"
+        )
+    return value
+
+
 Name = Annotated[
     str,
     _text(
@@ -92,9 +100,20 @@ NamespaceName = Annotated[
     str,
     _text(
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        "a Kubernetes namespace: lower-case letters, digits and hyphens, at most 63 characters",
+        "a namespace other than default and kube-*: lower-case letters, digits and hyphens, at most 63 characters",
         "inference",
         max_length=63,
+        **{"not": {"pattern": "^(default$|kube-)"}},
+    ),
+    AfterValidator(_own_namespace),
+]
+SecretName = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        "a Secret's name: lower-case letters, digits, hyphens and dots, at most 253 characters",
+        "registry",
+        max_length=253,
     ),
 ]
 Text = Annotated[str, _text(r"\S", "text that is not empty", "text")]

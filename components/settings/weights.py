@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
 from components.settings.amounts import Resources
 from components.settings.section import SECTION, over
-from components.settings.types import NOT_BOOL, Size, Text, Url
+from components.settings.types import NOT_BOOL, LabelKey, LabelValue, Size, Taint, Text, Url
 
-DEFAULT_INCLUDE: Final = ("*.safetensors", "*.json", "*.txt", "*.model", "tokenizer*")
+DEFAULT_INCLUDE: Final = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*")
+# The same weights once more, as the model's authors ship them.
+DEFAULT_EXCLUDE: Final = ("original/*", "consolidated*")
 SEEDER_RESOURCES: Final = Resources.model_validate(
     {
         "requests": {"cpu": "500m", "memory": "512Mi", "ephemeralStorage": "256Mi"},
@@ -36,7 +39,11 @@ class Weights(BaseModel):
     )
     endpoint: Url | None = Field(default=None, description="Address of a hub other than the public one.")
     include: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        default=DEFAULT_INCLUDE, description="Patterns of the files to seed."
+        default=DEFAULT_INCLUDE,
+        description="Patterns of the files to seed; one without a slash is for files at the top.",
+    )
+    exclude: tuple[Text, ...] = Field(
+        default=DEFAULT_EXCLUDE, description="Patterns of files that are left out all the same."
     )
     protect: bool = Field(
         default=True,
@@ -45,6 +52,10 @@ class Weights(BaseModel):
     max_workers: Annotated[int, Field(ge=1, le=64), NOT_BOOL] = Field(
         default=8, description="Files downloaded at a time."
     )
+    node_selector: Mapping[LabelKey, LabelValue] = Field(
+        default={}, description="Labels of the nodes that the seeding Job may run on; without it all."
+    )
+    tolerations: tuple[Taint, ...] = Field(default=(), description="Taints that the seeding Job tolerates.")
     resources: Annotated[Resources, over(SEEDER_RESOURCES)] = Field(
         default=SEEDER_RESOURCES, description="Requests and limits of the seeding Job."
     )

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Put the weights of one model revision on a volume, verified, and all of them or nothing.
 
-    weight-seeder --source hf://owner/name@<40-hex commit> --target /weights [--include PATTERN ...]
+    weight-seeder --source hf://owner/name@<40-hex commit> --target /weights [--include PATTERN] [--exclude PATTERN]
 
 Files are downloaded with the `huggingface_hub` client (HF_ENDPOINT and HF_TOKEN from the environment) into
 `<target>/.incoming/`, each is read back and checked against the hub's sha256 or git blob id, a manifest
 (`.seeded.json`) is written beside them, and the folder appears as `<target>/<owner>--<name>/<commit>/` by one rename.
-A run that was stopped is resumed by the next; a revision that is there already is left alone.
+A run that was stopped is resumed by the next; a revision that is there already is left alone, and where the manifest
+says that this very selection of its files was seeded, the hub is not even asked: a commit never changes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,8 +84,29 @@ def parse_source(text: str) -> Source:
     return Source(repository=repository, revision=revision)
 
 
-def seed(source: Source, target: Path, *, include: Sequence[str], workers: int) -> None:
-    """Bring the files of `source` that match a pattern of `include` (all when empty) to their place below `target`.
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The files that are wanted: those like a pattern of `include` (all when empty) and like none of `exclude`."""
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def takes(self, path: str) -> bool:
+        """Whether a file of the repository is wanted."""
+        return (not self.include or _like(path, self.include)) and not _like(path, self.exclude)
+
+    def listed(self) -> dict[str, list[str]]:
+        """What the manifest has of it."""
+        return {"include": sorted(self.include), "exclude": sorted(self.exclude)}
+
+
+def _like(path: str, patterns: Sequence[str]) -> bool:
+    """As in a shell, a pattern without a slash is for files at the top; fnmatch alone would let `*` match folders."""
+    return any(fnmatch(path, pattern) and ("/" in pattern or "/" not in path) for pattern in patterns)
+
+
+def seed(source: Source, target: Path, selection: Selection, *, workers: int) -> None:
+    """Bring the selected files of `source` to their place below `target`.
 
     Raises:
         SeedError: when the selection is empty, the volume is too small or the hub's bytes are not what it announced.
@@ -95,16 +117,22 @@ def seed(source: Source, target: Path, *, include: Sequence[str], workers: int) 
     incoming = target / ".incoming" / f"{folder}-{source.revision}"
     incoming.parent.mkdir(parents=True, exist_ok=True)
     with _lock(incoming.with_name(f"{incoming.name}.lock")):
-        seeded = _sizes(published)
-        files = _listing(source, include, already=seeded)
-        if all(seeded.get(file.path) == file.size for file in files):
+        manifest, listed = _read_manifest(published)
+        here = _sizes(published, listed)
+        if here == listed and manifest.get("selection") == selection.listed():
+            _say(f"{source} is in place: {len(listed)} files, nothing to do")
+            return
+        files = _listing(source, selection, already=listed)
+        if all(here.get(file.path) == file.size for file in files):
+            # Other patterns for files that are all here: written down, so that the next run need not ask the hub.
+            _write_manifest(published, manifest | {"selection": selection.listed()})
             _say(f"{source} is in place: {len(files)} files, nothing to do")
             return
         incoming.mkdir(exist_ok=True)
         _take_over(published, incoming, files)
         _check_space(files, incoming)
         sha256s = _fetch_all(source, files, incoming, workers=workers)
-        _write_manifest(source, files, sha256s, incoming)
+        _write_manifest(incoming, _manifest(source, selection, files, sha256s))
         _publish(incoming, published)
     _say(f"{source} is in place: {len(files)} files, {_amount(sum(file.size for file in files))}")
 
@@ -121,22 +149,30 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _sizes(published: Path) -> dict[str, int]:
-    """Size by path of the files that the manifest lists and that lie there in full; empty without a manifest."""
+def _read_manifest(published: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The manifest and the sizes by path that it lists; both empty where there is none, or one that cannot be read."""
     try:
-        listed = [file["path"] for file in json.loads((published / MANIFEST).read_bytes())["files"]]
+        manifest = json.loads((published / MANIFEST).read_bytes())
+        return manifest, {file["path"]: file["size"] for file in manifest["files"]}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}
-    return {path: (published / path).stat().st_size for path in listed if (published / path).is_file()}
+        return {}, {}
 
 
-def _listing(source: Source, include: Sequence[str], *, already: dict[str, int]) -> list[RepoFile]:
+def _sizes(published: Path, paths: Iterable[str]) -> dict[str, int]:
+    """Size by path of those files that are there."""
+    return {path: (published / path).stat().st_size for path in paths if (published / path).is_file()}
+
+
+def _listing(source: Source, selection: Selection, *, already: dict[str, int]) -> list[RepoFile]:
     """The hub's list of the files that are wanted: those selected, and those that an earlier selection has seeded."""
     entries = HfApi().list_repo_tree(source.repository, revision=source.revision, recursive=True)
     files = [entry for entry in entries if isinstance(entry, RepoFile)]
-    selected = {file.path for file in files if any(fnmatch(file.path, pattern) for pattern in include or ["*"])}
+    selected = {file.path for file in files if selection.takes(file.path)}
     if not selected:
-        raise SourceError(f"no file of {source} matches {', '.join(include) or '*'}: nothing to seed")
+        left_out = f" and not {', '.join(selection.exclude)}" if selection.exclude else ""
+        raise SourceError(
+            f"no file of {source} matches {', '.join(selection.include) or '*'}{left_out}: nothing to seed"
+        )
     for path in map(PurePosixPath, selected):
         # The hub is not trusted with where a file goes.
         if path.is_absolute() or ".." in path.parts or path.name == MANIFEST:
@@ -220,16 +256,30 @@ def _digests(path: Path) -> tuple[str, str]:
     return sha256.hexdigest(), blob_id.hexdigest()
 
 
-def _write_manifest(source: Source, files: Sequence[RepoFile], sha256s: Sequence[str], incoming: Path) -> None:
-    listed: list[dict[str, Any]] = [
-        {"path": file.path, "size": file.size, "sha256": sha256} for file, sha256 in zip(files, sha256s, strict=True)
-    ]
-    seeded_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    manifest = {"source": str(source), "revision": source.revision, "files": listed, "seededAt": seeded_at}
-    with (incoming / MANIFEST).open("w") as stream:
+def _manifest(
+    source: Source, selection: Selection, files: Sequence[RepoFile], sha256s: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "source": str(source),
+        "revision": source.revision,
+        "selection": selection.listed(),
+        "files": [
+            {"path": file.path, "size": file.size, "sha256": sha256}
+            for file, sha256 in zip(files, sha256s, strict=True)
+        ],
+        "seededAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest as a whole: a run that is killed leaves the old one, or none."""
+    new = folder / f"{MANIFEST}.new"
+    with new.open("w") as stream:
         stream.write(json.dumps(manifest, indent=2) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+    new.replace(folder / MANIFEST)
+    _sync(folder)
 
 
 def _publish(incoming: Path, published: Path) -> None:
@@ -306,13 +356,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", required=True, help="hf://owner/name@<40-hex commit>")
     parser.add_argument("--target", required=True, type=Path, help="mount point of the volume")
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only files like this")
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no files like this")
     parser.add_argument("--max-workers", type=int, default=4, help="parallel downloads (default: 4)")
     arguments = parser.parse_args(argv)
     disable_progress_bars()
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         source = parse_source(arguments.source)
-        seed(source, arguments.target, include=arguments.include, workers=arguments.max_workers)
+        selection = Selection(include=arguments.include, exclude=arguments.exclude)
+        seed(source, arguments.target, selection, workers=arguments.max_workers)
     except (SeedError, httpx2.HTTPError, OSError) as error:
         sys.stderr.write(f"weight-seeder: error: {_explain(error, arguments.source)}\n")
         return 2 if isinstance(error, _HOPELESS) else 1

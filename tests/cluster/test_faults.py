@@ -40,7 +40,6 @@ def test_crashing_engine_says_why_and_the_old_replica_goes_on_serving(rehearsed:
     try:
         rehearsed.configure("models.chat.engineArgs", ["--no-such-flag"])
         # As short as a rollout's deadlines get: Pulumi waits for all of them before it gives up.
-        rehearsed.configure("models.chat.replicas", {"min": 1, "max": 1})
         rehearsed.configure("models.chat.probes.startupSeconds", 10)
         rehearsed.configure("models.chat.rollout.imagePullSeconds", 1)
         rehearsed.configure("models.chat.drainSeconds", 5)

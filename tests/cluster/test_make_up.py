@@ -65,7 +65,7 @@ def test_replica_serves_on_a_gpu_node_with_a_gpu_of_that_node(rehearsed: Rehears
 def test_weights_are_seeded_by_a_completed_job_onto_a_shared_volume(rehearsed: Rehearsed) -> None:
     (job,) = rehearsed.get("jobs", "--namespace=inference")
     assert job["status"]["succeeded"] == 1
-    claim = rehearsed.get("pvc", "chat-weights", "--namespace=inference")
+    claim = rehearsed.get("pvc", "chat-weights-rehearsal-shared", "--namespace=inference")
     assert claim["status"]["phase"] == "Bound"
     assert claim["status"]["accessModes"] == ["ReadWriteMany"]
     (manifest,) = (rehearsed.cluster / "volumes").glob(f"{claim['spec']['volumeName']}_*/*/*/.seeded.json")

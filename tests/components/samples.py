@@ -33,6 +33,7 @@ CUSTOM: Final[dict[str, Any]] = {
     "images": {
         "weightSeeder": "registry.example.com/weight-seeder:0.1",
         "devicePlugin": "registry.example.com/k8s-device-plugin:v0.18.0",
+        "pullSecrets": ["registry", "registry.mirror"],
     },
     "devicePlugin": {
         "namespace": "gpu-system",
@@ -68,6 +69,9 @@ CUSTOM: Final[dict[str, Any]] = {
                 "bandwidthMBps": 1500,
                 "endpoint": "https://hub.example.com",
                 "include": ["*.safetensors", "*.json"],
+                "exclude": ["consolidated*"],
+                "nodeSelector": {"example.com/network": "hub"},
+                "tolerations": ["example.com/reserved=seeding:NoSchedule"],
                 "protect": False,
                 "maxWorkers": 4,
             },

@@ -11,7 +11,16 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from tests.components.program import plain, run_program
 from tests.components.samples import CUSTOM, SMALLEST
 
-KINDS = ("DaemonSet", "Deployment", "Job", "Namespace", "PersistentVolumeClaim", "Service", "ServiceAccount")
+KINDS = (
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Namespace",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "Service",
+    "ServiceAccount",
+)
 
 
 @pytest.mark.parametrize("config", [SMALLEST, CUSTOM], ids=["defaults", "custom"])

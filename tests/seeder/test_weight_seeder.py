@@ -21,6 +21,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 from huggingface_hub.hf_api import RepoFile
 
+from components.settings.weights import DEFAULT_EXCLUDE, DEFAULT_INCLUDE
 from rehearsal.hub import model
 from rehearsal.simulator.weights import load
 from tests.hub import hubs
@@ -126,6 +127,71 @@ def test_only_the_files_of_the_selection_are_seeded_and_a_wider_one_adds_to_them
     assert_seeded(tmp_path)
 
 
+NAMES = (
+    "LICENSE",
+    "chat_template.jinja",
+    "config.json",
+    "consolidated.safetensors",
+    "consolidated.00.pth",
+    "model.safetensors",
+    "original/params.json",
+    "original/consolidated.00.pth",
+    "tokenizer/vocab.json",
+)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "names"),
+    [
+        ((), (), set(NAMES)),
+        (("*.json",), (), {"config.json"}),
+        (("*.json", "original/*.json"), (), {"config.json", "original/params.json"}),
+        (("*/*.json",), ("original/*",), {"tokenizer/vocab.json"}),
+        ((), ("consolidated*",), {name for name in NAMES if not name.startswith("consolidated")}),
+        (DEFAULT_INCLUDE, DEFAULT_EXCLUDE, {"chat_template.jinja", "config.json", "model.safetensors"}),
+    ],
+)
+def test_a_selection_takes_what_a_shell_would(
+    in_process: ModuleType, include: tuple[str, ...], exclude: tuple[str, ...], names: set[str]
+) -> None:
+    selection = in_process.Selection(include=include, exclude=exclude)
+    assert {name for name in NAMES if selection.takes(name)} == names
+
+
+def test_excluded_files_are_neither_fetched_nor_listed(hub: RunningHub, tmp_path: Path) -> None:
+    assert seed(hub, tmp_path, "--exclude=*.safetensors", "--exclude=LICENSE")[0] == 0
+    names = {path.name for path in published(tmp_path).iterdir()}
+    assert names == {name for name in CONTENTS if not name.endswith(".safetensors") and name != "LICENSE"} | {
+        ".seeded.json"
+    }
+
+
+def test_a_selection_that_was_seeded_whole_needs_no_hub(
+    hub: RunningHub, tmp_path: Path, in_process: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert seed(hub, tmp_path, "--include=*.json", "--include=LICENSE", "--exclude=original/*")[0] == 0
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    arguments = [f"--source={SOURCE}", f"--target={tmp_path}", "--include=LICENSE", "--include=*.json"]
+
+    assert in_process.main([*arguments, "--exclude=original/*"]) == 0
+    # Another selection may be of other files, and a file that is not whole has to be fetched.
+    assert in_process.main(arguments) == 1
+    os.truncate(published(tmp_path) / "config.json", 1)
+    assert in_process.main([*arguments, "--exclude=original/*"]) == 1
+
+
+def test_other_patterns_for_the_same_files_are_asked_about_once(hub: RunningHub, tmp_path: Path) -> None:
+    seed(hub, tmp_path)
+    assert "nothing to do" in seed(hub, tmp_path, "--exclude=original/*")[1]
+    before = len(hub.log.read_text())
+
+    assert "nothing to do" in seed(hub, tmp_path, "--exclude=original/*")[1]
+
+    assert "/tree/" not in hub.log.read_text()[before:]
+    assert_seeded(tmp_path)
+
+
 @pytest.mark.parametrize("attempt", range(2))
 def test_a_seeder_killed_at_any_moment_leaves_nothing_published_and_the_next_run_completes(
     hub: RunningHub, tmp_path: Path, attempt: int
@@ -176,6 +242,14 @@ def test_a_published_folder_with_a_file_missing_is_repaired(hub: RunningHub, tmp
     (published(tmp_path) / SHARD).unlink()
 
     assert seed(hub, tmp_path)[0] == 0
+    assert_seeded(tmp_path)
+
+
+def test_a_narrower_selection_keeps_what_is_listed_whole(hub: RunningHub, tmp_path: Path) -> None:
+    seed(hub, tmp_path)
+    (published(tmp_path) / SHARD).unlink()
+
+    assert seed(hub, tmp_path, "--include=config.json")[0] == 0
     assert_seeded(tmp_path)
 
 
