@@ -19,6 +19,7 @@ from rehearsal.places import CHECKOUT
 from rehearsal.pulumi_cli import Pulumi
 
 PROJECT = "inference"
+READY_WITHIN = "10m"
 LOCAL_IMAGES = "docker.io/local/"
 """Where images that exist on the embedded cluster's nodes only are named."""
 
@@ -119,7 +120,12 @@ def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
 
 @contextlib.contextmanager
 def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
-    """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port."""
+    """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port.
+
+    Waits for the Deployment of that name: after a crash nothing has changed for Pulumi, and yet its pods may be new.
+    """
+    namespace, name = service
+    kubectl.read("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", f"--timeout={READY_WITHIN}")
     if direct:
         yield service_address(kubectl, *service)
     else:

@@ -46,6 +46,11 @@ def pulumi_env(rehearsed: Rehearsed, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **rehearsed.pulumi_environment, "PULUMI_BACKEND_URL": f"file://{tmp_path}"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults last: what a healthy cluster does should not have to be read out of a mended one."""
+    items.sort(key=lambda item: item.path.name == "test_faults.py")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was counted."""
     if FIGURES:

@@ -213,6 +213,10 @@ def _delete_other_nodes(layout: Layout, kubectl: Kubectl) -> None:
     others = sorted(set(listed) - {f"node/{each.name}" for each in layout.nodes})
     if others:
         kubectl.read("delete", *others, "--wait=false")
+    for name in (other.removeprefix("node/") for other in others):
+        # Nobody is left who could end them in order, and until then their controllers would wait for them.
+        where = f"--field-selector=spec.nodeName={name}"
+        kubectl.read("delete", "pods", "--all-namespaces", where, "--force", "--grace-period=0")
 
 
 def _unmount(folders: Folders) -> None:

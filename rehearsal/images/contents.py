@@ -134,6 +134,8 @@ def compile_python(root: Path, packages: Path) -> None:
             "PYTHONHOME": str(packages / "usr"),
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # The make targets keep the bytecode of what they run elsewhere; an image's belongs into the image.
+            "PYTHONPYCACHEPREFIX": "",
         },
     )
 

@@ -38,7 +38,8 @@ EXPECTED = (
     r"nodes? \\?\"[a-z0-9-]+\\?\" not found",  # a kubelet looks for its node before it has registered it
     r"Skipping pod synchronization|checkpoint is not found",  # a kubelet's first seconds
     r"no imagefs label for configured runtime",  # as its first seconds, until the runtime has told its statistics
-    r"Failed to get status for pod .* no relationship found",  # the pod is gone, and with it the right to ask for it
+    r"Failed to get status for pod .*forbidden",  # the pod is gone, and with it the right to ask for it
+    r"Failed to ensure lease exists",  # an API server's first second, before it has made its namespaces
     r"http2: stream closed|use of closed network connection|transport is closing",  # a client that went away
     r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
     r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
@@ -277,6 +278,7 @@ def _processes_of_ours() -> list[str]:
             groups = (folder / "cgroup").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if f"/{NAME}" in groups or (NAME in command and "kube" in command):
+        # A process without command line has ended, and waits for its parent to take note.
+        if (command and f"/{NAME}" in groups) or (NAME in command and "kube" in command):
             found.append(command)
     return found

@@ -86,9 +86,9 @@ def test_nodes_of_a_pool_come_and_go_with_the_settings(rehearsed: Rehearsed) -> 
     _eventually(lambda: rehearsed.get("node", "l4-1")["status"]["allocatable"].get("nvidia.com/gpu") == "2")
 
 
-def test_a_name_belongs_to_the_state_folder_that_started_it(rehearsed: Rehearsed, tmp_path: Path) -> None:
+def test_a_name_belongs_to_the_state_folder_that_started_it(rehearsed: Rehearsed) -> None:
     for target in ("up", "down"):
-        refused = rehearsed.make(target, ok=False, XDG_STATE_HOME=str(tmp_path)).stdout
+        refused = rehearsed.make(target, ok=False, XDG_STATE_HOME=str(rehearsed.state.with_name("other"))).stdout
         assert f"its state in {rehearsed.cluster}" in refused
     rehearsed.make("status")
 

@@ -70,11 +70,12 @@ def containerd(
         f'[grpc]\naddress = "{socket}"\n'
     )
     tools = f"{places.debs}/usr/bin:{places.debs}/usr/sbin:{os.environ['PATH']}"
-    daemon = subprocess.Popen(
-        [places.debs / "usr/bin/containerd", "--config", folder / "config.toml"],
-        env=os.environ | {"PATH": tools, "LD_LIBRARY_PATH": library_path(places.debs)},
-        stderr=(folder / "log").open("w"),
-    )
+    with (folder / "log").open("w") as log:
+        daemon = subprocess.Popen(
+            [places.debs / "usr/bin/containerd", "--config", folder / "config.toml"],
+            env=os.environ | {"PATH": tools, "LD_LIBRARY_PATH": library_path(places.debs)},
+            stderr=log,
+        )
     try:
         deadline = time.monotonic() + 10
         while not socket.exists():
@@ -151,13 +152,12 @@ def plugin(containerd: Containerd, tmp_path: Path) -> Iterator[tuple[Path, grpc.
     nvml.write_gpus(tmp_path, "node-a", "NVIDIA-L4", memory_gib=24, count=2)
     mount = f"type=bind,src={tmp_path},dst=/var/lib/kubelet/device-plugins,options=rbind:rw"
     with kubelet.registrations(tmp_path) as received:
-        process = subprocess.Popen(
-            containerd.command(
-                *("run", "--rm", "--read-only", "--mount", mount, images.DEVICE_PLUGIN, "plugin"),
-                *("nvidia-device-plugin", "--device-discovery-strategy=nvml", "--device-list-strategy=envvar"),
-            ),
-            stderr=(tmp_path / "log").open("w"),
+        command = containerd.command(
+            *("run", "--rm", "--read-only", "--mount", mount, images.DEVICE_PLUGIN, "plugin"),
+            *("nvidia-device-plugin", "--device-discovery-strategy=nvml", "--device-list-strategy=envvar"),
         )
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, stderr=log)
         try:
             registration = received.get(timeout=20)
             with grpc.insecure_channel(f"unix:{tmp_path / registration.endpoint}") as channel:
