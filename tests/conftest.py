@@ -17,7 +17,7 @@ from tests.figures import FIGURES
 def rehearsed() -> Iterator[Rehearsed]:
     """A copy of the checkout with a cluster of its own, on which `make up` has run.
 
-    At the end: no log may hold an unexpected error, and `make down` must leave the host as it was.
+    At the end: no log may tell of a component that broke, and `make down` must leave the host as it was.
     """
     before = host_state()
     # Short, because the path of a Unix socket has 107 characters at most.
@@ -26,11 +26,11 @@ def rehearsed() -> Iterator[Rehearsed]:
         try:
             rehearsal.first_up = rehearsal.make("up")
             yield rehearsal
-            errors = rehearsal.unexpected_errors()
+            broken = rehearsal.broken()
         finally:
             rehearsal.make("down")
         after = host_state()
-    assert not errors, "\n".join(errors)
+    assert not broken, "\n".join(broken)
     assert after == before
 
 

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -38,14 +40,19 @@ EXPECTED = (
     r"nodes? \\?\"[a-z0-9-]+\\?\" not found",  # a kubelet looks for its node before it has registered it
     r"Skipping pod synchronization|checkpoint is not found",  # a kubelet's first seconds
     r"no imagefs label for configured runtime",  # as its first seconds, until the runtime has told its statistics
-    r"Failed to get status for pod .*forbidden",  # the pod is gone, and with it the right to ask for it
+    r"forbidden: User .*system:node:",  # a node may ask for what its pods use: learnt and forgotten late
     r"Failed to ensure lease exists",  # an API server's first second, before it has made its namespaces
     r"http2: stream closed|use of closed network connection|transport is closing",  # a client that went away
     r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
     r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
 )
-_ERROR = re.compile(r"^E\d{4} |^panic:|^fatal error:|level=(error|fatal)|Traceback \(most recent call last\)")
+_BROKEN = re.compile(r"^panic:|^fatal error:|^F\d{4} |level=fatal|Traceback \(most recent call last\)")
+"""What no component may ever log, whatever was done to it."""
+
+_ERROR = re.compile(r"^E\d{4} (?P<time>[\d:]{8})|level=error")
+_START_UP = timedelta(seconds=60)
+"""Parts that start wait for each other, and say so as errors."""
 
 
 @dataclass(kw_only=True)
@@ -199,15 +206,26 @@ class Rehearsed:
         """`cluster IP:port` of the model's Service."""
         return service_address(self.client, "inference", "chat")
 
+    def broken(self) -> list[str]:
+        """Lines of the components' logs that tell of a part that broke."""
+        return [f"{log.name}: {line[:300]}" for log, lines in self._logs() for line in lines if _BROKEN.search(line)]
+
     def unexpected_errors(self) -> list[str]:
-        """Error lines in the logs of the cluster's components that no entry of EXPECTED explains."""
+        """Error lines of the components' logs, after their start-up, that no entry of EXPECTED explains."""
         expected = re.compile("|".join(EXPECTED))
-        return [
-            f"{log.name}: {line[:300]}"
-            for log in sorted((self.cluster / "logs").glob("*.log"))
-            for line in log.read_text(errors="replace").splitlines()
-            if _ERROR.search(line) and not expected.search(line)
-        ]
+        found: list[str] = []
+        for log, lines in self._logs():
+            errors = [(line, match) for line in lines if (match := _ERROR.search(line))]
+            times = [datetime.strptime(line[6:14], "%H:%M:%S") for line in lines if re.match(r"[IWE]\d{4} ", line)]  # noqa: DTZ007
+            for line, match in errors:
+                at = match["time"] and datetime.strptime(match["time"], "%H:%M:%S")  # noqa: DTZ007
+                if not (at and at - times[0] < _START_UP) and not expected.search(line):
+                    found.append(f"{log.name}: {line[:300]}")
+        return found
+
+    def _logs(self) -> Iterator[tuple[Path, list[str]]]:
+        for log in sorted((self.cluster / "logs").glob("*.log")):
+            yield log, log.read_text(errors="replace").splitlines()
 
 
 class Streams:

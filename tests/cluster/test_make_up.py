@@ -158,6 +158,11 @@ def test_mistakes_are_refused_together_at_preview_and_nothing_is_touched(rehears
     FIGURES["mistakes caught"] += len(mistakes) + 1
 
 
+def test_no_component_has_logged_an_unexpected_error(rehearsed: Rehearsed) -> None:
+    errors = rehearsed.unexpected_errors()
+    assert not errors, "\n".join(errors)
+
+
 def _serving_pods(rehearsed: Rehearsed) -> list[dict]:  # type: ignore[type-arg]
     pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
