@@ -45,6 +45,9 @@ EXPECTED = (
     r"http2: stream closed|use of closed network connection|transport is closing",  # a client that went away
     r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
     r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
+    r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
+    r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
+    r"broken pipe|context canceled|context deadline exceeded",  # a client that went away, or a request given up
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
 )
 _BROKEN = re.compile(r"^panic:|^fatal error:|^F\d{4} |level=fatal|Traceback \(most recent call last\)")
