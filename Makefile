@@ -1,7 +1,7 @@
 # What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview env toolchain test test-fast lint format bench setup
+.PHONY: help up down status preview rehearse-aws env toolchain test test-fast lint format bench setup
 
 # CI runners and services have no HOME.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
@@ -32,6 +32,10 @@ status: setup ## What runs
 preview: setup ## Preview a stack's changes, changing nothing: make preview STACK=dev
 	@$(PYTHON) -m rehearsal preview
 
+# dev, unless STACK is given: local is no stack on AWS.
+rehearse-aws: setup ## An AWS stack's whole life without an account, against moto: make rehearse-aws STACK=prod
+	@STACK=$(if $(filter file,$(origin STACK)),dev,$(STACK)) $(PYTHON) -m rehearsal rehearse-aws
+
 env: setup ## What plain pulumi and kubectl need: eval "$$(make -s env)"
 	@$(PYTHON) -m rehearsal env
 
@@ -43,7 +47,7 @@ test: setup lint ## Everything that CI runs, on an embedded cluster of its own
 	@$(PYTHON) -m pytest
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest -m "not cluster"
+	@$(PYTHON) -m pytest -m "not cluster and not engine"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

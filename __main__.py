@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import gc
+
+# Pulumi's SDKs are a million objects that live to the end: looking for garbage among them takes a tenth of a preview.
+gc.disable()
+
 import pulumi
 
 from components.cluster import connect, namespace
-from components.device_plugin import NvidiaDevicePlugin
-from components.gpu_node_pool import GpuNodePool
+from components.gpu_daemons import gpu_daemons
+from components.gpu_node_pool import gpu_pools
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.settings import hub_token, load
+from components.storage import storages, volume_of
+
+gc.freeze()
+gc.enable()
 
 config = pulumi.Config()
 settings = load(config)
 token = hub_token(config)
 
-on_cluster = pulumi.ResourceOptions(provider=connect(settings.cluster))
+connection = connect(settings)
+on_cluster = pulumi.ResourceOptions(provider=connection.provider)
 workloads = namespace(settings.namespace, "restricted", on_cluster).metadata.name
 
-pools = {name: GpuNodePool(name, pool, opts=on_cluster) for name, pool in settings.gpu_pools.items()}
-
-if settings.device_plugin.enabled:
-    NvidiaDevicePlugin(
-        "nvidia-device-plugin",
-        settings.device_plugin,
-        image=settings.images.device_plugin,
-        pull_secrets=settings.images.pull_secrets,
-        placements=[pool.placement for pool in pools.values()],
-        opts=on_cluster,
-    )
+pools = gpu_pools(settings, connection, on_cluster)
+gpu_daemons(settings, [pool.placement for pool in pools.values()], on_cluster)
+stores = storages(settings, connection.eks, on_cluster)
 
 servers = {}
 for name, model in settings.models.items():
     weights = ModelWeights(
         name,
         model,
+        volume=volume_of(model, stores),
         image=settings.images.weight_seeder,
         pull_secrets=settings.images.pull_secrets,
         namespace=workloads,

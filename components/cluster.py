@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.pod import MANAGED_BY
-from components.settings import Cluster
+from components.settings import EksCluster, KubernetesCluster, Settings
+
+if TYPE_CHECKING:
+    from components.aws.connection import EksConnection
 
 Level = Literal["restricted", "baseline", "privileged"]
 
 
-def connect(cluster: Cluster) -> k8s.Provider:
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """A cluster as the rest of the program sees it, wherever it comes from."""
+
+    provider: k8s.Provider
+    """The provider of every Kubernetes resource."""
+    eks: EksConnection | None = None
+    """What AWS resources refer to, where the cluster is EKS."""
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What nodes and workloads need and no input of theirs names; the provider waits for most of it by itself."""
+
+
+def connect(settings: Settings) -> Connection:
+    """The cluster of the settings, found or created."""
+    cluster = settings.cluster
+    if isinstance(cluster, EksCluster):
+        from components.aws.connection import connect_eks  # noqa: PLC0415 - half a second that only EKS needs
+
+        # The settings have a region wherever the cluster is EKS.
+        return connect_eks(cluster, cast("str", settings.region), settings)
+    return Connection(provider=_provider(cluster))
+
+
+def _provider(cluster: KubernetesCluster) -> k8s.Provider:
     """The provider of every resource, identified by the cluster's name: a new address of it replaces nothing."""
     return k8s.Provider(
         "cluster",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,10 +17,12 @@ from components.settings import DevicePlugin
 NAME: Final = "nvidia-device-plugin"
 SOCKETS: Final = "/var/lib/kubelet/device-plugins"
 LABELS: Final = pod.labels(NAME, NAME, "device-plugin")
+CONFIG_FOLDER: Final = "/etc/nvidia-device-plugin"
+CONFIG_FILE: Final = "config.yaml"
 
 
 class NvidiaDevicePlugin(pulumi.ComponentResource):
-    """A DaemonSet on the nodes of every pool, in a namespace of its own, because it mounts a folder of the node."""
+    """A DaemonSet on the nodes of some pools, in a namespace of its own, because it mounts a folder of the node."""
 
     namespace: pulumi.Output[str]
 
@@ -37,6 +40,7 @@ class NvidiaDevicePlugin(pulumi.ComponentResource):
         super().__init__("inference:index:NvidiaDevicePlugin", name, None, opts)
         home = namespace(settings.namespace, "privileged", pulumi.ResourceOptions(parent=self))
         self.namespace = home.metadata.name
+        config = self._config(settings)
         k8s.apps.v1.DaemonSet(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=self.namespace, labels=LABELS),
@@ -49,26 +53,78 @@ class NvidiaDevicePlugin(pulumi.ComponentResource):
                 ),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=LABELS),
-                    spec=pod_spec(settings, image, pull_secrets, placements),
+                    spec=pod_spec(settings, image, pull_secrets, placements, config),
                 ),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"namespace": self.namespace})
 
+    def _config(self, settings: DevicePlugin) -> pulumi.Output[str] | None:
+        """Name of the ConfigMap with the plugin's file, where it needs one.
+
+        The plugin reads it when it starts, so another content is another name, which rolls the plugin.
+        """
+        if settings.time_slicing == 1:
+            return None
+        content = config_file(settings.time_slicing)
+        name = f"{NAME}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        config = k8s.core.v1.ConfigMap(
+            name,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=self.namespace, labels=LABELS),
+            data={CONFIG_FILE: content},
+            immutable=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return config.metadata.name
+
+
+def config_file(replicas: int) -> str:
+    """The plugin's file for time slices: https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus.
+
+    A pod that asks for several could be given slices of one GPU, so it is refused. Environment variables go before the
+    file, and say all the rest.
+    """
+    return f"""\
+version: v1
+sharing:
+  timeSlicing:
+    failRequestsGreaterThanOne: true
+    resources:
+    - name: nvidia.com/gpu
+      replicas: {replicas}
+"""
+
 
 def pod_spec(
-    settings: DevicePlugin, image: str, pull_secrets: Sequence[str], placements: Sequence[Placement]
+    settings: DevicePlugin,
+    image: str,
+    pull_secrets: Sequence[str],
+    placements: Sequence[Placement],
+    config: pulumi.Input[str] | None = None,
 ) -> k8s.core.v1.PodSpecArgs:
     """The plugin's pod: as restricted as a root process with a folder of the node can be."""
+    file = {"CONFIG_FILE": f"{CONFIG_FOLDER}/{CONFIG_FILE}"} if config is not None else {}
+    mounts = [k8s.core.v1.VolumeMountArgs(name="device-plugins", mount_path=SOCKETS)]
+    volumes = [
+        k8s.core.v1.VolumeArgs(
+            name="device-plugins",
+            host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=SOCKETS, type="Directory"),
+        )
+    ]
+    if config is not None:
+        mounts.append(k8s.core.v1.VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True))
+        volumes.append(
+            k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=config))
+        )
     return k8s.core.v1.PodSpecArgs(
         automount_service_account_token=False,
         enable_service_links=False,
         priority_class_name="system-node-critical",
         runtime_class_name=settings.runtime_class,
         image_pull_secrets=pod.pull_secrets(pull_secrets),
-        affinity=k8s.core.v1.AffinityArgs(node_affinity=_any_of(placements)),
-        tolerations=_tolerations(placements),
+        affinity=k8s.core.v1.AffinityArgs(node_affinity=any_of(placements)),
+        tolerations=tolerations(placements),
         security_context=k8s.core.v1.PodSecurityContextArgs(
             # The kubelet's sockets belong to root.
             run_as_user=0,
@@ -81,18 +137,13 @@ def pod_spec(
                 image=image,
                 image_pull_policy="IfNotPresent",
                 command=["nvidia-device-plugin"],
-                env=pod.environment(_environment(settings), settings.env),
+                env=pod.environment(_environment(settings), file, settings.env),
                 resources=pod.resources(settings.resources),
                 security_context=_security(settings),
-                volume_mounts=[k8s.core.v1.VolumeMountArgs(name="device-plugins", mount_path=SOCKETS)],
+                volume_mounts=mounts,
             )
         ],
-        volumes=[
-            k8s.core.v1.VolumeArgs(
-                name="device-plugins",
-                host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=SOCKETS, type="Directory"),
-            )
-        ],
+        volumes=volumes,
     )
 
 
@@ -125,7 +176,7 @@ def _security(settings: DevicePlugin) -> k8s.core.v1.SecurityContextArgs:
     return pod.container_security()
 
 
-def _any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
+def any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
     """Nodes of any of the pools: the terms of a node selector are alternatives, the expressions of a term all hold."""
     return k8s.core.v1.NodeAffinityArgs(
         required_during_scheduling_ignored_during_execution=k8s.core.v1.NodeSelectorArgs(
@@ -133,7 +184,7 @@ def _any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
                 k8s.core.v1.NodeSelectorTermArgs(
                     match_expressions=[
                         k8s.core.v1.NodeSelectorRequirementArgs(key=key, operator="In", values=[value])
-                        for key, value in sorted(each.node_selector.items())
+                        for key, value in sorted(each.every_generation.items())
                     ]
                 )
                 for each in placements
@@ -142,7 +193,7 @@ def _any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
     )
 
 
-def _tolerations(placements: Sequence[Placement]) -> list[k8s.core.v1.TolerationArgs]:
+def tolerations(placements: Sequence[Placement]) -> list[k8s.core.v1.TolerationArgs]:
     """The pools' taints, and NVIDIA's own with any value; the DaemonSet controller adds those of an unready node."""
     gpu = k8s.core.v1.TolerationArgs(key="nvidia.com/gpu", operator="Exists")
     critical = k8s.core.v1.TolerationArgs(key="CriticalAddonsOnly", operator="Exists")

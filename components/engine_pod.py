@@ -11,9 +11,10 @@ import pulumi_kubernetes as k8s
 from components import pod
 from components.engines import vllm
 from components.gpu_node_pool import Placement
-from components.model_weights import MOUNT
 from components.settings import Model, Probe, default_shared_memory
 from components.timing import STARTUP_PERIOD, timing
+from components.volume import Volume, beside_the_volume
+from components.weight_seeder import MOUNT, weights_volume
 
 HOME: Final = "/home/inference"
 PORT_NAME: Final = "http"
@@ -30,11 +31,17 @@ def pod_spec(
     *,
     placement: Placement,
     service_account: pulumi.Input[str],
+    volume: Volume,
     claim_name: pulumi.Input[str],
     weights_path: str,
+    seeder: k8s.core.v1.ContainerArgs | None,
     pull_secrets: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
-    """A replica: on the pool's nodes, rather not two on one, with nothing writable but its scratch folders."""
+    """A replica: on the pool's nodes, with nothing writable but its scratch folders.
+
+    Rather not two on one node, unless their volume is one node's: then all on that one. The seeder comes first where
+    every node has its own copy, and alone may write to it.
+    """
     times, scratch = timing(model), _scratch(model)
     return k8s.core.v1.PodSpecArgs(
         service_account_name=service_account,
@@ -45,9 +52,12 @@ def pod_spec(
         node_selector=placement.node_selector,
         tolerations=[placement.toleration],
         runtime_class_name=placement.runtime_class,
-        affinity=k8s.core.v1.AffinityArgs(pod_anti_affinity=_apart(selector(name, model))),
+        affinity=k8s.core.v1.AffinityArgs(pod_affinity=beside_the_volume(name, volume))
+        if volume.one_node
+        else k8s.core.v1.AffinityArgs(pod_anti_affinity=_apart(selector(name, model))),
         security_context=pod.pod_security(),
         termination_grace_period_seconds=times.grace,
+        init_containers=[seeder] if seeder else None,
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="engine",
@@ -81,11 +91,8 @@ def pod_spec(
             )
         ],
         volumes=[
-            k8s.core.v1.VolumeArgs(
-                name="weights",
-                persistent_volume_claim=k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim_name),
-            ),
-            *(volume for volume, _ in scratch),
+            weights_volume(claim_name),
+            *(folder for folder, _ in scratch),
         ],
     )
 

@@ -13,11 +13,11 @@ from components.gpu_node_pool import Placement
 from components.model_weights import ModelWeights
 from components.pod import labels as pod_labels
 from components.settings import Model
-from components.timing import timing
+from components.timing import Timing, timing
 
 
 class InferenceServer(pulumi.ComponentResource):
-    """Deployment, Service, ServiceAccount and, with several replicas, a disruption budget: all named as the model."""
+    """Deployment, Service, ServiceAccount and, for replicas on several nodes, a disruption budget, all named alike."""
 
     service: pulumi.Output[str]
     url: pulumi.Output[str]
@@ -60,23 +60,29 @@ class InferenceServer(pulumi.ComponentResource):
             model,
             placement=placement,
             service_account=account.metadata.name,
+            volume=weights.volume,
             claim_name=weights.claim_name,
             weights_path=weights.path,
+            seeder=weights.seeder,
             pull_secrets=pull_secrets,
         )
-        timeout = f"{timing(model).deployment_timeout}s"
+        times = timing(model, seeds=weights.volume.per_node)
+        timeout = f"{times.deployment_timeout}s"
         k8s.apps.v1.Deployment(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
-            spec=deployment_spec(name, model, template(model, labels, weights.digest, replica)),
+            spec=deployment_spec(
+                name, model, times, template(model, labels | weights.volume.labels, weights.digest, replica)
+            ),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # No input says so, but a replica that starts before the weights are whole cannot load them.
-                depends_on=[weights.seeded],
+                depends_on=[weights.seeded] if weights.seeded else [],
                 custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
             ),
         )
-        if model.replicas.min > 1:
+        # Replicas on one node leave it together, or keep it from being drained.
+        if model.replicas.min > 1 and not weights.volume.one_node:
             k8s.policy.v1.PodDisruptionBudget(
                 name,
                 metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
@@ -108,14 +114,14 @@ def disruption_spec(selector: dict[str, str]) -> k8s.policy.v1.PodDisruptionBudg
 
 
 def deployment_spec(
-    name: str, model: Model, template: k8s.core.v1.PodTemplateSpecArgs
+    name: str, model: Model, times: Timing, template: k8s.core.v1.PodTemplateSpecArgs
 ) -> k8s.apps.v1.DeploymentSpecArgs:
     """Surge-only rollout: a replica goes only after a new one has been ready for minReadySeconds."""
     return k8s.apps.v1.DeploymentSpecArgs(
         replicas=model.replicas.min,
         selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, model)),
         min_ready_seconds=model.rollout.min_ready_seconds,
-        progress_deadline_seconds=timing(model).progress_deadline,
+        progress_deadline_seconds=times.progress_deadline,
         revision_history_limit=5,
         strategy=k8s.apps.v1.DeploymentStrategyArgs(
             type="RollingUpdate",

@@ -2,7 +2,8 @@
 
     load estimate      weights / bandwidth + engine start
     startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
-    progress deadline  image pull + startup budget + minReadySeconds + grace: from one new replica to the next
+    progress deadline  image pull + startup budget + minReadySeconds + grace: from one new replica to the next; and the
+                       seeding deadline, where replicas seed their own nodes before the startup probe begins
     Pulumi's timeout   as many progress deadlines as replicas are deployed, since surge 1 replaces them one by one
 
 Hence startup budget < progress deadline < Pulumi's timeout, and who gives up first knows the reason best: the kubelet
@@ -43,14 +44,16 @@ def load_estimate(model: Model) -> int:
     return math.ceil(_transfer(model.weights.size, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
 
 
-def timing(model: Model) -> Timing:
-    """The times of a model's Deployment."""
+def timing(model: Model, *, seeds: bool = False) -> Timing:
+    """The times of a model's Deployment; `seeds` where a replica may find a node without the weights and fetch them."""
     allowed = model.probes.startup_seconds or STARTUP_SAFETY * load_estimate(model)
     startup_budget = math.ceil(allowed / STARTUP_PERIOD) * STARTUP_PERIOD
     # The preStop sleep counts towards the grace period.
     grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
     # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
     progress_deadline = model.rollout.image_pull_seconds + startup_budget + model.rollout.min_ready_seconds + grace
+    if seeds:
+        progress_deadline += seeding_deadline(model.weights)
     return Timing(
         startup_budget=startup_budget,
         grace=grace,

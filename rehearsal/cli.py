@@ -47,8 +47,8 @@ def up(name: Stack = "local") -> None:
     if existing_cluster():
         kubeconfig = stack.existing_kubeconfig(settings)
         tools = toolchain.ensure_cli(places)
-        kubectl = Kubectl(program=tools.kubectl, kubeconfig=kubeconfig, context=settings.cluster.context)
-        engine = users_own(places, tools, kubeconfig)
+        kubectl = stack.users_kubectl(settings, tools, places, kubeconfig)
+        engine = users_own(places, tools, kubeconfig, aws=stack.on_aws(settings))
     else:
         stack.require_embedded(settings)
         preflight.check(places.state)
@@ -63,6 +63,8 @@ def up(name: Stack = "local") -> None:
             f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again"
         )
         raise typer.Exit(code)
+    if stack.on_aws(settings):
+        stack.write_kubeconfig(settings, kubectl)
     for model, service in stack.services(engine, name).items():
         console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
         with stack.reach(kubectl, service, direct=not existing_cluster()) as address:
@@ -84,8 +86,9 @@ def down(name: Stack = "local") -> None:
     """Remove everything that `up` started, and nothing else."""
     places = Places.of_user()
     if existing_cluster():
-        kubeconfig = stack.existing_kubeconfig(stack.read(name))
-        engine = users_own(places, toolchain.ensure_cli(places), kubeconfig)
+        settings = stack.read(name)
+        kubeconfig = stack.existing_kubeconfig(settings)
+        engine = users_own(places, toolchain.ensure_cli(places), kubeconfig, aws=stack.on_aws(settings))
         engine.select(name)
         raise typer.Exit(engine.destroy(name))
     cluster.down(places)
@@ -121,8 +124,13 @@ def preview(name: Stack = "local") -> None:
         kubeconfig = os.devnull
         engine = None
         if existing_cluster():
-            kubeconfig = stack.existing_kubeconfig(stack.read(name))
-            engine = users_own(places, tools, kubeconfig)
+            settings = stack.read(name)
+            kubeconfig = stack.existing_kubeconfig(settings)
+            engine = users_own(places, tools, kubeconfig, aws=stack.on_aws(settings))
+        elif stack.says_aws(name):
+            # Without an account: the official plugin would ask it even in a preview.
+            engine = throwaway(Path(folder) / "state", places, tools, kubeconfig, stand_ins=("aws",))
+            engine.select(name)
         elif places.kubeconfig.exists():
             engine = embedded(places, tools, str(cluster.network_block()))
         if engine is None or not engine.knows(name):
@@ -132,6 +140,25 @@ def preview(name: Stack = "local") -> None:
         # Pulumi writes to the file that it is given (a salt, `-c` values).
         config = shutil.copy(stack.file(name), folder)
         raise typer.Exit(engine.preview(name, Path(config)))
+
+
+@app.command("rehearse-aws")
+def rehearse_aws(name: Stack = "dev") -> None:
+    """Bring an AWS stack up against moto's server on this machine, change it, remove it, and check what is left."""
+    started = time.monotonic()
+    places = Places.of_user()
+    # Here, because AWS's SDK takes half a second that other commands need not wait.
+    from rehearsal.aws.rehearse import rehearse  # noqa: PLC0415
+
+    outcome = rehearse(name, places, lambda: toolchain.ensure_cli(places))
+    for difference in outcome.differences:
+        notes.print(f"[red]differs:[/red] {escape(difference)}")
+    if outcome.differences:
+        raise typer.Exit(1)
+    console.print(
+        f"{outcome.made} AWS resources made, changed as AWS demands, and removed: nothing is left "
+        f"[dim](all of this took {span(time.monotonic() - started)})[/dim]"
+    )
 
 
 @app.command()

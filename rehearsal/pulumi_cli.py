@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.kubectl import without_proxy
 from rehearsal.places import CHECKOUT, Places
-from rehearsal.plugin_path import joined, plugin_path
+from rehearsal.plugin_path import joined, plugin_path, require_aws
+from rehearsal.plugins.aws_guard import without_aws
 from rehearsal.progress import console, notes
 from rehearsal.toolchain import Tools
 
@@ -135,13 +136,20 @@ def embedded(places: Places, tools: Tools, network: str) -> Pulumi:
     return replace(engine, environment={**engine.environment, **without_proxy(network)})
 
 
-def throwaway(folder: Path, places: Places, tools: Tools, kubeconfig: str) -> Pulumi:
-    """Pulumi for a preview that touches nothing: its backend is `folder`."""
-    return _on_files(folder, places, tools, kubeconfig=kubeconfig)
+def throwaway(folder: Path, places: Places, tools: Tools, kubeconfig: str, stand_ins: Collection[str] = ()) -> Pulumi:
+    """Pulumi for what touches nothing: its backend is `folder`.
+
+    With the stand-in for `aws`, nothing of AWS in the caller's environment gets to it: no account is asked.
+    """
+    engine = _on_files(folder, places, tools, kubeconfig=kubeconfig, stand_ins=stand_ins)
+    return replace(engine, environment=without_aws(engine.environment)) if "aws" in stand_ins else engine
 
 
-def users_own(places: Places, tools: Tools, kubeconfig: str) -> Pulumi:
-    """Pulumi for the user's own cluster: on the backend that they are logged in to, else on one of files."""
+def users_own(places: Places, tools: Tools, kubeconfig: str, *, aws: bool = False) -> Pulumi:
+    """Pulumi for the user's own cluster: on the backend that they are logged in to, else on one of files.
+
+    `aws` says whether the stack is one on AWS, for which there must be the official plugin.
+    """
     environment = _environment(places, kubeconfig)
     credentials = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi") / "credentials.json"
     if "PULUMI_BACKEND_URL" not in environment and not credentials.exists():
@@ -153,6 +161,8 @@ def users_own(places: Places, tools: Tools, kubeconfig: str) -> Pulumi:
             "PULUMI_CONFIG_PASSPHRASE: not set; a backend of files encrypts secrets with it; choose one, keep it, and "
             "run: export PULUMI_CONFIG_PASSPHRASE=<passphrase>"
         )
+    if aws:
+        require_aws(places, tools, environment)
     return _with_plugins(places, tools, environment, keeps_stacks=True)
 
 
@@ -161,7 +171,9 @@ def display() -> tuple[str, ...]:
     return () if console.is_terminal else ("--non-interactive", "--suppress-progress")
 
 
-def _on_files(backend: Path, places: Places, tools: Tools, *, kubeconfig: str) -> Pulumi:
+def _on_files(
+    backend: Path, places: Places, tools: Tools, *, kubeconfig: str, stand_ins: Collection[str] = ()
+) -> Pulumi:
     backend.mkdir(parents=True, exist_ok=True)
     environment = _environment(places, kubeconfig) | {
         "PULUMI_BACKEND_URL": f"file://{backend}",
@@ -169,7 +181,7 @@ def _on_files(backend: Path, places: Places, tools: Tools, *, kubeconfig: str) -
         # A home of its own, so that nothing here changes what the user has installed or is logged in to.
         "PULUMI_HOME": str(places.cache / "pulumi-home"),
     }
-    return _with_plugins(places, tools, environment, keeps_stacks=False)
+    return _with_plugins(places, tools, environment, keeps_stacks=False, stand_ins=stand_ins)
 
 
 def _environment(places: Places, kubeconfig: str) -> dict[str, str]:
@@ -183,8 +195,15 @@ def _environment(places: Places, kubeconfig: str) -> dict[str, str]:
     }
 
 
-def _with_plugins(places: Places, tools: Tools, environment: dict[str, str], *, keeps_stacks: bool) -> Pulumi:
-    folders = plugin_path(places, tools, environment)
+def _with_plugins(
+    places: Places,
+    tools: Tools,
+    environment: dict[str, str],
+    *,
+    keeps_stacks: bool,
+    stand_ins: Collection[str] = (),
+) -> Pulumi:
+    folders = plugin_path(places, tools, environment, stand_ins)
     if folders:
         # What cannot be had would be asked for again and again.
         environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"

@@ -7,16 +7,20 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from components.settings import GpuPool, Settings, SettingsError, parse
+from components.settings import EksCluster, ExistingPool, GpuPool, Settings, SettingsError, parse
+from components.settings.stack import REGION_KEY
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
+from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
-from rehearsal.places import CHECKOUT
+from rehearsal.places import CHECKOUT, Places
 from rehearsal.pulumi_cli import Pulumi
+from rehearsal.toolchain import Tools
 
 PROJECT = "inference"
 READY_WITHIN = "10m"
@@ -33,8 +37,8 @@ def file(name: str) -> Path:
     return path
 
 
-def read(name: str) -> Settings:
-    """The stack's settings, checked as the program checks them. Fault naming every mistake, a line each."""
+def configuration(name: str) -> dict[str, Any]:
+    """The stack's settings as they are written, by their keys. Fault if they are no map, or no YAML."""
     path = file(name)
     try:
         document = yaml.safe_load(path.read_text()) or {}
@@ -43,10 +47,21 @@ def read(name: str) -> Settings:
     config = (document.get("config") if isinstance(document, dict) else None) or {}
     if not isinstance(config, dict):
         raise Fault(f"{path.name}: config is a {type(config).__name__}; allowed: a map of settings by key; mend it")
+    return {str(key): value for key, value in config.items()}
+
+
+def says_aws(name: str) -> bool:
+    """Whether the stack says that it is one on AWS, whatever is wrong with the rest of it."""
+    cluster = configuration(name).get(f"{PROJECT}:cluster")
+    return isinstance(cluster, dict) and cluster.get("provider") == "aws"
+
+
+def read(name: str) -> Settings:
+    """The stack's settings, checked as the program checks them. Fault naming every mistake, a line each."""
     ours = {
-        str(key).removeprefix(f"{PROJECT}:"): value
-        for key, value in config.items()
-        if str(key).startswith(f"{PROJECT}:")
+        key.removeprefix(f"{PROJECT}:"): value
+        for key, value in configuration(name).items()
+        if key.startswith(f"{PROJECT}:") or key == REGION_KEY
     }
     secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}
@@ -77,18 +92,42 @@ def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
         "nvidia.com/gpu.present": "true",
         "nvidia.com/gpu.product": pool.gpu.product,
         "nvidia.com/gpu.count": str(pool.gpu.count),
-        **(pool.node_selector or {}),
+        **((pool.node_selector if isinstance(pool, ExistingPool) else None) or {}),
     }
     return tuple(labels.items())
 
 
 def require_embedded(settings: Settings) -> None:
     """Fault if the stack names a cluster of the user's, which a rehearsal must not touch."""
+    if isinstance(settings.cluster, EksCluster):
+        raise Fault(
+            "inference:cluster.provider: aws is no embedded cluster; without an account run: make rehearse-aws "
+            "STACK=<name>; with yours: CLUSTER=existing make up STACK=<name>"
+        )
     if settings.cluster.kubeconfig or settings.cluster.context:
         raise Fault(
             "inference:cluster: kubeconfig and context name a cluster of yours; allowed on the embedded one: neither; "
             "run: CLUSTER=existing make up STACK=<name>"
         )
+
+
+def on_aws(settings: Settings) -> bool:
+    """Whether the stack is one on AWS, whose kubeconfig the program makes itself."""
+    return isinstance(settings.cluster, EksCluster)
+
+
+def users_kubectl(settings: Settings, tools: Tools, places: Places, kubeconfig: str) -> Kubectl:
+    """Kubectl on the user's own cluster; for one on EKS its kubeconfig is yet to be written."""
+    if isinstance(settings.cluster, EksCluster):
+        places.state.mkdir(parents=True, exist_ok=True)
+        return Kubectl(program=tools.kubectl, kubeconfig=str(places.state / f"{settings.cluster.name}.kubeconfig"))
+    return Kubectl(program=tools.kubectl, kubeconfig=kubeconfig, context=settings.cluster.context)
+
+
+def write_kubeconfig(settings: Settings, kubectl: Kubectl) -> None:
+    """Have AWS's own CLI write the kubeconfig of a cluster on EKS; it is what the program's provider runs too."""
+    where = ("--name", settings.cluster.name, "--region", str(settings.region), "--kubeconfig", kubectl.kubeconfig)
+    run("aws", "eks", "update-kubeconfig", *where, then="run make up again")
 
 
 def existing_kubeconfig(settings: Settings) -> str:
@@ -103,6 +142,8 @@ def existing_kubeconfig(settings: Settings) -> str:
             f"CLUSTER=existing: the stack names images that only the embedded cluster has: {', '.join(local)}; "
             "name ones that your cluster can pull, in a stack of your own: CLUSTER=existing make up STACK=<name>"
         )
+    if isinstance(settings.cluster, EksCluster):
+        return os.devnull
     given = settings.cluster.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
     text = os.pathsep.join(str(Path(path).expanduser()) for path in given.split(os.pathsep))
     if not any(Path(path).exists() for path in text.split(os.pathsep)):

@@ -24,3 +24,13 @@ def test_the_table_shows_defaults_where_they_apply() -> None:
     assert rows["inference:models.MODEL.probes.liveness.periodSeconds"] == "`10`"
     assert rows["inference:models.MODEL.contextLength"] == "required"
     assert rows["inference:models.MODEL.image"] == "none"
+
+
+def test_the_table_says_which_kind_of_a_section_a_setting_is_for() -> None:
+    lines = settings_table().splitlines()
+    assert any(line.startswith("| `aws:region` | none |") for line in lines)
+    (provider,) = [line for line in lines if line.startswith("| `inference:cluster.provider`")]
+    assert "| required | kubernetes, aws |" in provider
+    assert "`provider: aws`: " in next(line for line in lines if "inference:cluster.create.zones`" in line)
+    assert "`kind: gp3`: " in next(line for line in lines if "inference:storage.STORAGE.iops`" in line)
+    assert "nodes of EKS: " in next(line for line in lines if "inference:gpuPools.POOL.instanceType`" in line)

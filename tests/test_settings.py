@@ -10,10 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.settings import SettingsError, parse
-from tests.components.samples import COMMIT, CUSTOM, SMALLEST, changed, chat, raw, settings, without
+from tests.components.samples import (
+    AWS_ATTACHED,
+    AWS_CREATED,
+    COMMIT,
+    CUSTOM,
+    SMALLEST,
+    changed,
+    chat,
+    raw,
+    settings,
+    without,
+)
 
 MODEL_KEYS = (
-    "engine, image, source, pool, gpus, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, "
+    "engine, image, cuda, source, pool, gpus, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, "
     "drainSeconds, preStopSeconds, probes, rollout, engineArgs, env, sharedMemory, resources, readOnlyRoot, labels, "
     "annotations"
 )
@@ -52,9 +63,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "namespce",
             "llm",
             "inference:namespce: is not a setting; did you mean namespace?; "
-            "allowed: cluster, namespace, images, devicePlugin, gpuPools, models, hfToken; rename it in the stack "
-            "file, "
-            "or remove it with: pulumi config rm --path 'inference:namespce'",
+            "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, models, hfToken; "
+            "rename it in the stack file, or remove it with: pulumi config rm --path 'inference:namespce'",
             id="an unknown section",
         ),
         pytest.param(
@@ -199,8 +209,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
         ),
         pytest.param(
             "cluster.provider",
-            "aws",
-            'inference:cluster.provider: "aws" is not available; allowed: kubernetes; '
+            "gke",
+            'inference:cluster.provider: "gke" is not available; allowed: kubernetes, aws; '
             "set it with: pulumi config set --path 'inference:cluster.provider' kubernetes",
             id="a provider that there is not",
         ),
@@ -449,8 +459,9 @@ def test_valid_settings_survive_a_round_trip(
     assert parse(raw(parsed.model_dump(mode="json", by_alias=True))) == parsed
 
 
-def test_custom_settings_survive_a_round_trip() -> None:
-    parsed = settings(CUSTOM)
+@pytest.mark.parametrize("config", [CUSTOM, AWS_ATTACHED, AWS_CREATED], ids=["custom", "attached", "created"])
+def test_settings_of_a_sample_survive_a_round_trip(config: dict[str, Any]) -> None:
+    parsed = settings(config)
     assert parse(raw(parsed.model_dump(mode="json", by_alias=True))) == parsed
 
 

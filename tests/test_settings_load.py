@@ -13,7 +13,7 @@ from pulumi.runtime import mocks
 
 from components.settings import hub_token, load
 from tests.components.program import Recorder, event_loop
-from tests.components.samples import SMALLEST, changed, raw, settings
+from tests.components.samples import AWS_ATTACHED, SMALLEST, changed, full, raw, settings
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +28,20 @@ def _runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def configure(values: Mapping[str, str], *secrets: str) -> pulumi.Config:
     pulumi.runtime.set_all_config(
-        {f"inference:{key}": value for key, value in values.items()} | {"aws:region": "us-west-2"},
-        [f"inference:{key}" for key in secrets],
+        {"aws:region": "eu-west-1"} | {full(key): value for key, value in values.items()},
+        [full(key) for key in secrets],
     )
     return pulumi.Config("inference")
 
 
 def test_settings_come_from_the_projects_own_keys() -> None:
     assert load(configure(raw(SMALLEST))) == settings(SMALLEST)
+
+
+def test_the_region_is_the_aws_providers_own_setting() -> None:
+    loaded = load(configure(raw(AWS_ATTACHED)))
+    assert loaded == settings(AWS_ATTACHED)
+    assert loaded.region == "us-west-2"
 
 
 def test_settings_come_from_the_environment_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

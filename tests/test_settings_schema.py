@@ -12,7 +12,7 @@ import yaml
 
 from components.settings import parse
 from components.settings.schema import SCHEMA_FILE, render
-from tests.components.samples import CUSTOM, SMALLEST, changed, raw, without
+from tests.components.samples import AWS_ATTACHED, AWS_CREATED, CUSTOM, SMALLEST, changed, full, raw, without
 
 ROOT = Path(__file__).parents[1]
 STACKS = sorted(ROOT.glob("Pulumi.*.yaml"))
@@ -20,7 +20,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
 
 
 def stack_file(config: dict[str, Any]) -> dict[str, Any]:
-    return {"config": {"aws:region": "us-west-2"} | {f"inference:{key}": value for key, value in config.items()}}
+    return {"config": {"aws:profile": "lab"} | {full(key): value for key, value in config.items()}}
 
 
 def test_the_checked_in_schema_is_that_of_the_models() -> None:
@@ -44,7 +44,11 @@ def test_a_shipped_stack_meets_schema_and_loader_and_names_the_schema(path: Path
     assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_FILE.relative_to(ROOT)}\n")
 
 
-@pytest.mark.parametrize("config", [SMALLEST, CUSTOM], ids=["smallest", "custom"])
+@pytest.mark.parametrize(
+    "config",
+    [SMALLEST, CUSTOM, AWS_ATTACHED, AWS_CREATED],
+    ids=["smallest", "custom", "attached", "created"],
+)
 def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
     VALIDATOR.validate(stack_file(config))
 
@@ -60,7 +64,14 @@ def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
         pytest.param(changed(SMALLEST, "models.chat.image", "vllm/vllm-openai:latest"), id="the tag latest"),
         pytest.param(changed(SMALLEST, "models.chat.image", "localhost:5000/vllm"), id="no tag"),
         pytest.param(changed(SMALLEST, "models.Chat_1", SMALLEST["models"]["chat"]), id="a name that is no DNS label"),
-        pytest.param(changed(SMALLEST, "cluster.provider", "aws"), id="a provider that there is not"),
+        pytest.param(changed(SMALLEST, "cluster.provider", "gke"), id="a provider that there is not"),
+        pytest.param(changed(AWS_ATTACHED, "cluster.kubeconfig", "config"), id="a key of another kind of cluster"),
+        pytest.param(changed(AWS_ATTACHED, "storage.shared.iops", 3000), id="a key of another kind of storage"),
+        pytest.param(changed(AWS_ATTACHED, "gpuPools.l40s.nodes", 1), id="a key of another kind of pool"),
+        pytest.param(changed(AWS_ATTACHED, "cluster.tags", {"aws:team": "llm"}), id="a tag of AWS's own"),
+        pytest.param(changed(AWS_ATTACHED, "aws:region", "Oregon"), id="a region that is none"),
+        pytest.param(changed(AWS_CREATED, "cluster.create.cidr", "10.0.0.0/8"), id="a range too large for a VPC"),
+        pytest.param(changed(AWS_CREATED, "models.chat.cuda", "latest"), id="a CUDA that is no version"),
         pytest.param(changed(SMALLEST, "hfToken", "hf_plain"), id="a token in plain text"),
         pytest.param(changed(SMALLEST, "models.chat.weights.size", "20GB"), id="a size without a binary unit"),
         pytest.param(changed(SMALLEST, "namespace", "default"), id="the default namespace"),

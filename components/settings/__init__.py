@@ -1,23 +1,40 @@
 """Settings of a stack: loaded and checked once, at the edge, into frozen values."""
 
 from components.settings.amounts import Resources
-from components.settings.infrastructure import Cluster, DevicePlugin, GpuPool
+from components.settings.eks import CreateCluster, EksCluster, SystemNodes
+from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.load import SettingsError, hub_token, load, parse
 from components.settings.model import Model, default_shared_memory
+from components.settings.pools import Disk, EksPool, ExistingPool, Gpu, GpuPool
 from components.settings.rollout import Probe
-from components.settings.stack import Settings
+from components.settings.stack import Cluster, Settings
+from components.settings.storage import Efs, Fsx, Gp3, InstanceStore, Storage
 from components.settings.types import repository, revision, size_bytes
 from components.settings.weights import Weights
 
 __all__ = [
     "Cluster",
+    "CreateCluster",
     "DevicePlugin",
+    "Disk",
+    "Efs",
+    "EksCluster",
+    "EksPool",
+    "ExistingPool",
+    "Fsx",
+    "Gp3",
+    "Gpu",
     "GpuPool",
+    "Images",
+    "InstanceStore",
+    "KubernetesCluster",
     "Model",
     "Probe",
     "Resources",
     "Settings",
     "SettingsError",
+    "Storage",
+    "SystemNodes",
     "Weights",
     "default_shared_memory",
     "hub_token",

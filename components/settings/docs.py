@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from components.settings.schema import PROJECT, TOKEN_KEY, Json, allowed, resolve, settings_schema
+from components.settings.schema import PROJECT, TOKEN_KEY, Json, allowed, kinds, resolve, settings_schema
 
 README: Final = Path(__file__).parents[2] / "README.md"
 BEGIN: Final = "<!-- settings:begin -->"
 END: Final = "<!-- settings:end -->"
-PLACEHOLDER: Final = {"gpuPools": "POOL", "models": "MODEL"}
+PLACEHOLDER: Final = {"gpuPools": "POOL", "models": "MODEL", "storage": "STORAGE"}
+# Kinds that no key of their section names.
+KINDS: Final = {"ExistingPool": "nodes that are there", "EksPool": "nodes of EKS"}
 
 
 def settings_table() -> str:
@@ -30,16 +32,34 @@ def with_table(readme: str) -> str:
     return f"{head}{BEGIN}\n{settings_table()}\n{END}{tail}"
 
 
-def _rows(schema: Json, node: Json, prefix: str) -> Iterator[str]:
+def _rows(schema: Json, node: Json, prefix: str, kind: str = "") -> Iterator[str]:
     for name, raw in node["properties"].items():
         child = resolve(schema, raw)
         entry = resolve(schema, next(iter(child.get("patternProperties", {}).values()), {}))
-        if "properties" in child:
-            yield from _rows(schema, child | _defaults(schema, child), f"{prefix}{name}.")
+        path = name if ":" in name else f"{prefix}{name}"
+        if kinds(schema, child):
+            yield from _rows_of_kinds(schema, child, f"{path}.")
+        elif kinds(schema, entry):
+            yield from _rows_of_kinds(schema, entry, f"{path}.{PLACEHOLDER[name]}.")
+        elif "properties" in child:
+            yield from _rows(schema, child | _defaults(schema, child), f"{path}.", kind)
         elif "properties" in entry:
-            yield from _rows(schema, entry, f"{prefix}{name}.{PLACEHOLDER[name]}.")
+            yield from _rows(schema, entry, f"{path}.{PLACEHOLDER[name]}.", kind)
         else:
-            yield _row(f"{prefix}{name}", child, required=name in node.get("required", ()))
+            yield _row(path, child, required=name in node.get("required", ()), kind=kind)
+
+
+def _rows_of_kinds(schema: Json, node: Json, prefix: str) -> Iterator[str]:
+    """The rows of every kind of a section, each row with its kind; the key that says which comes once and first."""
+    choices = kinds(schema, node)
+    key = node.get("discriminator", {}).get("propertyName")
+    if key is not None:
+        meaning = " ".join(choice["properties"][key]["description"] for choice in choices.values())
+        yield _row(f"{prefix}{key}", {"enum": list(choices), "description": meaning}, required=True)
+    for tag, choice in choices.items():
+        properties = {name: child for name, child in choice["properties"].items() if name != key}
+        kind = f"`{key}: {tag}`" if key else KINDS[tag]
+        yield from _rows(schema, choice | {"properties": properties}, prefix, kind)
 
 
 def _defaults(schema: Json, node: Json) -> Json:
@@ -52,7 +72,7 @@ def _defaults(schema: Json, node: Json) -> Json:
     return {"properties": properties}
 
 
-def _row(path: str, node: Json, *, required: bool) -> str:
+def _row(path: str, node: Json, *, required: bool, kind: str = "") -> str:
     default = (
         "required"
         if required and "default" not in node
@@ -60,7 +80,8 @@ def _row(path: str, node: Json, *, required: bool) -> str:
         if node.get("default") is None
         else _code(node["default"])
     )
-    return f"| `{path}` | {default} | {_cell(allowed(node))} | {_cell(node['description'])} |"
+    meaning = f"{kind}: {node['description']}" if kind else node["description"]
+    return f"| `{path}` | {default} | {_cell(allowed(node))} | {_cell(meaning)} |"
 
 
 def _code(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Settings of what the models run on: cluster, GPU pools and the device plugin."""
+"""Settings of what the models run on: a cluster that is there, images and the device plugin."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from components.settings.types import (
     EnvName,
     FreeText,
     Image,
-    LabelKey,
-    LabelValue,
     Name,
     NamespaceName,
     SecretName,
-    Taint,
     Text,
 )
 
@@ -31,8 +28,8 @@ PLUGIN_RESOURCES: Final = Resources.model_validate(
 )
 
 
-class Cluster(BaseModel):
-    """The Kubernetes cluster that everything goes to."""
+class KubernetesCluster(BaseModel):
+    """A Kubernetes cluster that a kubeconfig names."""
 
     model_config = SECTION
 
@@ -57,6 +54,10 @@ class Images(BaseModel):
     device_plugin: Image = Field(
         default="nvcr.io/nvidia/k8s-device-plugin:v0.18.0", description="Image of the NVIDIA device plugin, 0.18."
     )
+    dcgm_exporter: Image = Field(
+        default="nvcr.io/nvidia/k8s/dcgm-exporter:4.6.0-4.8.3-distroless",
+        description="Image of NVIDIA's DCGM exporter, 4.8.",
+    )
     pull_secrets: tuple[SecretName, ...] = Field(
         default=(), description="Secrets of yours to pull images with, in the namespace of each pod."
     )
@@ -78,6 +79,13 @@ class DevicePlugin(BaseModel):
     mig_strategy: Literal["none", "single", "mixed"] = Field(
         default="none", description="How MIG slices are announced; other than none it needs the capability SYS_ADMIN."
     )
+    time_slicing: Annotated[int, Field(ge=1, le=48), NOT_BOOL] = Field(
+        default=1,
+        description="Pods that take turns on a GPU; each sees all of its memory, which nothing divides between them.",
+    )
+    dcgm_exporter: bool = Field(
+        default=False, description="Whether to run NVIDIA's DCGM exporter, with metrics of every GPU, on port 9400."
+    )
     pass_device_specs: bool = Field(
         default=False,
         description="Pass device nodes to the kubelet, needed with the static CPU manager; runs the plugin privileged.",
@@ -87,36 +95,4 @@ class DevicePlugin(BaseModel):
     )
     resources: Annotated[Resources, over(PLUGIN_RESOURCES)] = Field(
         default=PLUGIN_RESOURCES, description="Requests and limits of the plugin."
-    )
-
-
-class Gpu(BaseModel):
-    """The GPUs of a node."""
-
-    model_config = SECTION
-
-    product: LabelValue = Field(description="Product, as the node label nvidia.com/gpu.product has it.")
-    memory_gib: Annotated[int, Field(ge=1, le=1024), NOT_BOOL] = Field(
-        description="Memory of one GPU in GiB.", json_schema_extra={"examples": [24]}
-    )
-    count: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(default=1, description="GPUs a node.")
-
-
-class GpuPool(BaseModel):
-    """Nodes with the same GPUs that are there already."""
-
-    model_config = SECTION
-
-    nodes: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
-        description="Number of nodes.", json_schema_extra={"examples": [1]}
-    )
-    gpu: Gpu = Field(description="The GPUs of each node.")
-    node_selector: Annotated[Mapping[LabelKey, LabelValue], Field(min_length=1)] | None = Field(
-        default=None, description="Labels of the pool's nodes; without it inference/gpu-pool: NAME."
-    )
-    taint: Taint = Field(
-        default="nvidia.com/gpu=present:NoSchedule", description="Taint of the pool's nodes, which its pods tolerate."
-    )
-    runtime_class: Name | None = Field(
-        default=None, description="RuntimeClass that gives pods their GPU, where that is not the node's default."
     )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from components.settings.infrastructure import GpuPool
+from components.settings.checks import mistakes_between_sections
 from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key, without_misspelt
+from components.settings.pools import GpuPool
 from components.settings.schema import TOKEN_KEY, settings_schema
-from components.settings.stack import Settings
+from components.settings.stack import REGION_KEY, Settings
+
+_POOL: Final[TypeAdapter[GpuPool]] = TypeAdapter(GpuPool)
 
 
 class SettingsError(Exception):
@@ -52,11 +55,13 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
     """
     mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets)]
     tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
+    if not _on_aws(tree):
+        tree.pop(REGION_KEY, None)
     try:
         settings = Settings.model_validate(tree, context={"pools": _gpus_by_pool(tree)})
     except ValidationError as error:
         schema = settings_schema()
-        known = [*schema["properties"], TOKEN_KEY]
+        known = [*(key for key in schema["properties"] if key != REGION_KEY), TOKEN_KEY]
         found = [each for each in error.errors(include_url=False) if each["loc"][0] not in secrets]
         mistakes += [
             unknown_key(each["loc"], known)
@@ -64,13 +69,15 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
             else from_pydantic(each, schema)
             for each in without_misspelt(found, schema)
         ]
+    else:
+        mistakes += mistakes_between_sections(settings)
     if mistakes:
         raise SettingsError(mistakes)
     return settings
 
 
 def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:
-    """Every key of the project with its text, and which of them hold a secret.
+    """Every key of the project with its text, the AWS provider's region, and which of them hold a secret.
 
     `pulumi.Config` answers for known keys only; the names of all come from where it looks itself, so that a misspelt
     section is noticed.
@@ -78,6 +85,9 @@ def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:
     prefix = f"{config.name}:"
     names = sorted({key for key in (*get_config_env(), *CONFIG.get()) if key.startswith(prefix)})
     values = {key.removeprefix(prefix): config.get(key.removeprefix(prefix)) or "" for key in names}
+    region = pulumi.Config("aws").get("region")
+    if region is not None:
+        values[REGION_KEY] = region
     return values, frozenset(key.removeprefix(prefix) for key in names if is_config_secret(key))
 
 
@@ -91,16 +101,26 @@ def _decode(value: str) -> Any:
         return value
 
 
+def _on_aws(tree: Mapping[str, Any]) -> bool:
+    """Whether the stack uses AWS: the region is another's affair where it does not."""
+    cluster = tree.get("cluster")
+    return isinstance(cluster, dict) and cluster.get("provider") == "aws"
+
+
 def _gpus_by_pool(tree: Mapping[str, Any]) -> dict[str, int | None]:
     """GPUs a node of each named pool, None for a pool with a mistake of its own: its name is still a name."""
     pools = tree.get("gpuPools")
-    return {name: _gpus(pool) for name, pool in pools.items()} if isinstance(pools, dict) else {}
+    plugin = tree.get("devicePlugin")
+    slices = plugin.get("timeSlicing") if isinstance(plugin, dict) else None
+    shared = slices if isinstance(slices, int) else 1
+    return {name: _gpus(pool, shared) for name, pool in pools.items()} if isinstance(pools, dict) else {}
 
 
-def _gpus(pool: Any) -> int | None:
+def _gpus(pool: Any, shared: int) -> int | None:
+    """GPUs as the device plugin announces them: each once for every pod that may share it."""
     try:
-        return GpuPool.model_validate(pool).gpu.count
-    except ValidationError:
+        return _POOL.validate_python(pool).gpu.count * shared
+    except (ValidationError, LookupError):
         return None
 
 

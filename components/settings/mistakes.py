@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
-from components.settings.schema import PROJECT, Json, allowed, node_at
+from components.settings.schema import Json, allowed, full_key, kinds, node_at, without_kinds
 
 LONGEST_VALUE: Final = 80
 
@@ -30,6 +30,7 @@ _PROBLEMS: Final = {
     "dict_type": "{value} is not a map",
     "mapping_type": "{value} is not a map",
     "model_type": "{value} is not a map",
+    "model_attributes_type": "{value} is not a map",
     "literal_error": "{value} is not available",
     "string_pattern_mismatch": "{value} is not valid",
     "string_too_long": "{value} is longer than {max_length} characters",
@@ -62,26 +63,37 @@ def key_path(path: Sequence[int | str]) -> str:
         else f"[{json.dumps(step)}]"
         for step in rest
     )
-    return f"{PROJECT}:{first}{steps}"
+    return f"{full_key(str(first))}{steps}"
 
 
 def from_pydantic(error: ErrorDetails, schema: Json) -> Mistake:
     """The mistake that one of pydantic's errors stands for; `schema` is that of the settings."""
-    if error["loc"][-1] == "[key]":
-        return _bad_name(error["loc"][:-1])
-    if error["type"] == "extra_forbidden":
-        return unknown_key(error["loc"], list(node_at(schema, error["loc"][:-1])["properties"]))
     context = error.get("ctx", {})
-    # A check that compares two sections names the key itself: pydantic knows the section only.
-    path = context.get("path", error["loc"])
-    key, node = key_path(path), node_at(schema, path)
+    # A check that compares two keys names the one to change: pydantic knows the one that was being checked.
+    named = context.get("path") or ((*error["loc"][:-1], *context["at"]) if "at" in context else error["loc"])
+    path = without_kinds(schema, named)
+    if error["loc"][-1] == "[key]":
+        return _bad_name(path[:-1])
+    if error["type"] == "extra_forbidden":
+        return unknown_key(path, list(node_at(schema, error["loc"][:-1])["properties"]))
+    if error["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+        return _no_kind(error, path, schema)
+    key, node = key_path(path), node_at(schema, named)
     example = context.get("example", _example(node))
     return Mistake(
         key=key,
         problem=_problem(error, context),
         allowed=context.get("allowed") or allowed(node),
-        fix=context.get("fix") or _set(key, example),
+        fix=context.get("fix") or set_with(key, example),
     )
+
+
+def refused(
+    path: Sequence[int | str], problem: str, *, allowed: str, fix: str | None = None, example: object = None
+) -> Mistake:
+    """A mistake that only the settings as a whole show; `example` is a value that would do, where there is no `fix`."""
+    key = key_path(path)
+    return Mistake(key=key, problem=problem, allowed=allowed, fix=fix or set_with(key, example))
 
 
 def without_misspelt(errors: Sequence[ErrorDetails], schema: Json) -> list[ErrorDetails]:
@@ -92,6 +104,20 @@ def without_misspelt(errors: Sequence[ErrorDetails], schema: Json) -> list[Error
         if error["type"] == "extra_forbidden"
     }
     return [error for error in errors if error["type"] != "missing" or error["loc"] not in misspelt]
+
+
+def _no_kind(error: ErrorDetails, path: Sequence[int | str], schema: Json) -> Mistake:
+    """A section of which there are several kinds, without the key that says which, or with another value of it."""
+    choices = list(kinds(schema, node_at(schema, error["loc"])))
+    discriminator = error["ctx"]["discriminator"].strip("'")
+    key = key_path((*path, discriminator))
+    given = error["input"].get(discriminator)
+    return Mistake(
+        key=key,
+        problem="is missing" if given is None else f"{quote(given)} is not available",
+        allowed=", ".join(choices),
+        fix=set_with(key, choices[0]),
+    )
 
 
 def unknown_key(path: Sequence[int | str], known: Sequence[str]) -> Mistake:
@@ -116,11 +142,13 @@ def _bad_name(path: Sequence[int | str]) -> Mistake:
         "env": "an environment variable's name",
         "labels": "a label key",
         "nodeSelector": "a label key",
+        "subnets": "an availability zone such as us-west-2a",
+        "tags": "a tag's key: at most 128 characters, not aws:*",
     }
     parent = str(path[-2])
     return Mistake(
         key=key_path(path),
-        problem=f"{_quote(path[-1])} is not a valid name",
+        problem=f"{quote(path[-1])} is not a valid name",
         allowed=text.get(parent, "lower-case letters, digits and hyphens, first a letter, at most 40 characters"),
         fix="rename it in the stack file",
     )
@@ -129,13 +157,14 @@ def _bad_name(path: Sequence[int | str]) -> Mistake:
 def _problem(error: ErrorDetails, context: dict[str, Any]) -> str:
     template = _PROBLEMS.get(error["type"])
     if template is not None:
-        return template.format(value=_quote(error["input"]), **context)
+        return template.format(value=quote(error["input"]), **context)
     if context.get("hide") or isinstance(error["input"], dict | list | None):
         return error["msg"]
-    return f"{_quote(error['input'])} {error['msg']}"
+    return f"{quote(error['input'])} {error['msg']}"
 
 
-def _quote(value: object) -> str:
+def quote(value: object) -> str:
+    """A value as it is in a stack file, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
 
@@ -152,7 +181,8 @@ def _example(node: Json) -> object:
     return next((value for value in candidates if value is not None and not isinstance(value, dict | list)), None)
 
 
-def _set(key: str, example: object) -> str:
+def set_with(key: str, example: object) -> str:
+    """The command that sets a key to a value that would do; where there is none, the way to the stack file."""
     if example is None:
         return "write it in the stack file; the README's table of settings has its keys"
     value = str(example).lower() if isinstance(example, bool) else str(example)

@@ -16,6 +16,7 @@ from components.settings.section import SECTION, over
 from components.settings.types import (
     FRACTION,
     NOT_BOOL,
+    Cuda,
     EnvName,
     FreeText,
     Image,
@@ -61,6 +62,9 @@ class Model(BaseModel):
 
     engine: Literal["vllm"] = Field(default="vllm", description="Inference engine.")
     image: Image | None = Field(default=None, description=f"Image of the engine; without it {vllm.IMAGE}.")
+    cuda: Cuda | None = Field(
+        default=None, description="CUDA of the image, checked against the nodes' driver; needed for an own image only."
+    )
     source: Source = Field(description="Weights: repository and commit on the hub.")
     pool: Name = Field(description="GPU pool, a key of inference:gpuPools.")
     gpus: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(

@@ -39,7 +39,7 @@ def settings_schema() -> Json:
 def stack_file_schema() -> Json:
     """Schema of a `Pulumi.STACK.yaml`: our keys exactly, other packages' (such as `aws:region`) as they like."""
     settings = settings_schema()
-    ours = {f"{PROJECT}:{key}": node for key, node in settings["properties"].items()}
+    ours = {full_key(key): node for key, node in settings["properties"].items()}
     ours[f"{PROJECT}:{TOKEN_KEY}"] = {
         "type": "object",
         "description": f"Token of the hub; set it with: pulumi config set --secret {PROJECT}:{TOKEN_KEY}",
@@ -47,6 +47,7 @@ def stack_file_schema() -> Json:
         "required": ["secure"],
         "additionalProperties": False,
     }
+    names = "|".join(key.removeprefix(f"{PROJECT}:") for key in ours if key.startswith(f"{PROJECT}:"))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Stack configuration of the inference project",
@@ -55,8 +56,8 @@ def stack_file_schema() -> Json:
             "config": {
                 "type": "object",
                 "properties": ours,
-                "patternProperties": {f"^{PROJECT}:(?!({'|'.join([*settings['properties'], TOKEN_KEY])})$)": False},
-                "required": [f"{PROJECT}:{key}" for key in settings["required"]],
+                "patternProperties": {f"^{PROJECT}:(?!({names})$)": False},
+                "required": [full_key(key) for key in settings["required"]],
             }
         },
         "required": ["config"],
@@ -64,18 +65,56 @@ def stack_file_schema() -> Json:
     }
 
 
+def full_key(key: str) -> str:
+    """A key as it is in a stack file: the project's own below its name, another package's as it is."""
+    return key if ":" in key else f"{PROJECT}:{key}"
+
+
 def node_at(schema: Json, path: Sequence[int | str]) -> Json:
-    """The schema node of a key path in the settings; an empty one where the path leads nowhere."""
-    node = resolve(schema, schema)
+    """The schema node of a key path in the settings; an empty one where the path leads nowhere.
+
+    pydantic names in its paths the choice that it took where there are several kinds of a section; a path may do so.
+    """
+    return _walk(schema, path)[1]
+
+
+def without_kinds(schema: Json, path: Sequence[int | str]) -> tuple[int | str, ...]:
+    """A path of pydantic's as it is in the stack file."""
+    return _walk(schema, path)[0]
+
+
+def kinds(schema: Json, node: Json) -> dict[str, Json]:
+    """The choices of a section of which there are several kinds, by the name that pydantic's paths have for each."""
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    tags = {reference: tag for tag, reference in mapping.items()}
+    references = [choice["$ref"] for choice in node.get("oneOf", ())]
+    return {
+        tags.get(reference, reference.rsplit("/", 1)[1]): resolve(schema, {"$ref": reference})
+        for reference in references
+    }
+
+
+def _walk(schema: Json, path: Sequence[int | str]) -> tuple[tuple[int | str, ...], Json]:
+    node, taken = resolve(schema, schema), list[int | str]()
     for step in path:
-        if isinstance(step, int):
-            node = node.get("items", {})
-        elif step in node.get("properties", {}):
-            node = node["properties"][step]
-        else:
-            node = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties") or {})
-        node = resolve(schema, node)
-    return node
+        choices = kinds(schema, node)
+        if step in choices:
+            node = choices[str(step)]
+            continue
+        node = next((choice for choice in choices.values() if step in choice["properties"]), node)
+        taken.append(step)
+        node = resolve(schema, _child(node, step))
+    return tuple(taken), node
+
+
+def _child(node: Json, step: int | str) -> Json:
+    if isinstance(step, int):
+        child: Json = node.get("items", {})
+    elif step in node.get("properties", {}):
+        child = node["properties"][step]
+    else:
+        child = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties") or {})
+    return child
 
 
 def resolve(schema: Json, node: Json) -> Json:
@@ -94,15 +133,16 @@ def allowed(node: Json) -> str:
     if "patternErrorMessage" in node:
         return str(node["patternErrorMessage"])
     if "enum" in node or "const" in node:
-        return ", ".join(node.get("enum", [node.get("const")]))
-    kind = node["type"][0] if isinstance(node.get("type"), list) else node.get("type")
+        return ", ".join(map(str, node.get("enum", [node.get("const")])))
+    kind = node["type"][0] if isinstance(node.get("type"), list) else node.get("type", "section")
     if kind in {"integer", "number"}:
         return f"{'an integer' if kind == 'integer' else 'a number'} from {node['minimum']} to {node['maximum']}"
     if kind == "object" and "properties" in node:
         return "a map with " + ", ".join(node["properties"])
     if kind == "array":
         return f"a list of items, each {allowed(node['items'])}"
-    return {"boolean": "true or false", "object": "a map of names to values", "string": "text"}[str(kind)]
+    others = {"boolean": "true or false", "object": "a map of names to values", "string": "text", "section": "a map"}
+    return others[str(kind)]
 
 
 def render() -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from components.settings.infrastructure import Cluster, DevicePlugin, GpuPool, Images
+from components.settings.eks import EksCluster
+from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
-from components.settings.section import SECTION
-from components.settings.types import Name, NamespaceName
+from components.settings.pools import GpuPool
+from components.settings.section import SECTION, refusal
+from components.settings.storage import Storage
+from components.settings.types import Name, NamespaceName, Region
+
+Cluster = Annotated[KubernetesCluster | EksCluster, Field(discriminator="provider")]
+
+REGION_KEY: Final = "aws:region"
+"""The AWS provider's own key: not below `inference:`."""
 
 
 class Settings(BaseModel):
@@ -20,13 +28,33 @@ class Settings(BaseModel):
     model_config = SECTION
 
     cluster: Cluster = Field(description="The cluster.")
+    region: Region | None = Field(
+        default=None,
+        alias=REGION_KEY,
+        description="Region of the EKS cluster: the AWS provider's own setting, which this program reads as well.",
+        validate_default=True,
+    )
     namespace: NamespaceName = Field(default="inference", description="Namespace of the models, made by this program.")
     images: Images = Field(description="Images that are no model's own.")
     device_plugin: DevicePlugin = Field(
         default=DevicePlugin(), description="The NVIDIA device plugin.", validate_default=True
     )
+    storage: Mapping[Name, Storage] = Field(default={}, description="Storage for weights on AWS, by name.")
     gpu_pools: Annotated[Mapping[Name, GpuPool], Field(min_length=1)] = Field(description="GPU pools by name.")
     models: Annotated[Mapping[Name, Model], Field(min_length=1)] = Field(description="Models by name.")
+
+    @field_validator("region")
+    @classmethod
+    def _given_for_aws(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and isinstance(info.data.get("cluster"), EksCluster):
+            raise refusal("is missing", at=(REGION_KEY,))
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _read_as_fast_as_their_storage(cls, value: Mapping[str, Model], info: ValidationInfo) -> Mapping[str, Model]:
+        storage: Mapping[str, Storage] = info.data.get("storage", {})
+        return {name: _with_rate_of(storage, model) for name, model in value.items()}
 
     @field_validator("device_plugin")
     @classmethod
@@ -45,3 +73,12 @@ class Settings(BaseModel):
                 },
             )
         return value
+
+
+def _with_rate_of(storage: Mapping[str, Storage], model: Model) -> Model:
+    """The model with the reading rate of its storage, where the stack gives none."""
+    weights = model.weights
+    if weights.storage is None or weights.storage not in storage or "bandwidth_mbps" in weights.model_fields_set:
+        return model
+    rate = storage[weights.storage].bandwidth_mbps
+    return model.model_copy(update={"weights": weights.model_copy(update={"bandwidth_mbps": rate})})

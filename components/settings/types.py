@@ -7,6 +7,7 @@ so does the loader. Numbers that `pulumi config set --path` writes as text ("0.9
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,9 @@ from pydantic_core import PydanticCustomError
 UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 _SOURCE = re.compile(r"^hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[^@\s]+)$", re.ASCII)
+_RANGE: Final = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/"
+MIN_VPC_PREFIX: Final = 16
+MAX_VPC_PREFIX: Final = 20
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _IMAGE = re.compile(
     r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -84,6 +88,28 @@ def _own_namespace(value: str) -> str:
         raise PydanticCustomError(
             "namespace", "is Kubernetes' own, and its pods would come under our Pod Security level"
         )
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(value, strict=False)
+    except ValueError:
+        raise PydanticCustomError("cidr", "is no IPv4 range") from None
+    if str(network) != value:
+        raise PydanticCustomError("cidr", "is an address with a prefix, not its range", {"example": str(network)})
+    return value
+
+
+def _network_of_vpc(value: str) -> str:
+    if not MAX_VPC_PREFIX >= ipaddress.IPv4Network(_network(value)).prefixlen >= MIN_VPC_PREFIX:
+        raise PydanticCustomError("cidr", "is too large for a VPC, or too small for its pods")
+    return value
+
+
+def _own_tag(value: str) -> str:
+    if value.lower().startswith("aws:"):
+        raise PydanticCustomError("tag", "begins with aws:, which AWS keeps to itself")
     return value
 
 
@@ -161,6 +187,68 @@ Image = Annotated[
         "an image with a tag other than latest, or with a digest",
         "docker.io/vllm/vllm-openai:v0.33.0",
     ),
+]
+Region = Annotated[str, _text(r"^[a-z]{2}(-[a-z]+)+-[0-9]$", "an AWS region such as us-west-2", "us-west-2")]
+Zone = Annotated[
+    str, _text(r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$", "an availability zone such as us-west-2a", "us-west-2a")
+]
+InstanceType = Annotated[
+    str, _text(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$", "an EC2 instance type such as g6e.4xlarge", "g6e.4xlarge")
+]
+SubnetId = Annotated[str, _text(r"^subnet-[0-9a-f]{8,17}$", "a subnet's id: subnet-...", "subnet-0123456789abcdef0")]
+SecurityGroupId = Annotated[str, _text(r"^sg-[0-9a-f]{8,17}$", "a security group's id: sg-...", "sg-0123456789abcdef0")]
+ReservationId = Annotated[
+    str, _text(r"^cr-[0-9a-f]{8,17}$", "a capacity reservation's id: cr-...", "cr-0123456789abcdef0")
+]
+Arn = Annotated[
+    str,
+    _text(
+        r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$",
+        "the ARN of an IAM role or user",
+        "arn:aws:iam::123456789012:role/admin",
+    ),
+]
+Cidr = Annotated[
+    str,
+    AfterValidator(_network),
+    _checked(_RANGE + r"([0-9]|[12][0-9]|3[0-2])$", "an IPv4 range such as 203.0.113.0/24", "203.0.113.0/24"),
+]
+VpcCidr = Annotated[
+    str,
+    AfterValidator(_network_of_vpc),
+    _checked(_RANGE + r"(1[6-9]|20)$", "an IPv4 range of /16 to /20, such as 10.0.0.0/16", "10.0.0.0/16"),
+]
+S3Path = Annotated[
+    str,
+    _text(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?$", "an S3 prefix: s3://BUCKET/PREFIX", "s3://weights/llm"),
+]
+KubernetesVersion = Annotated[
+    str,
+    _text(r"^1\.[0-9]{2}$", "a Kubernetes version such as 1.34", "1.34", type=["string", "number"]),
+    BeforeValidator(_scalar_as_text),
+]
+AddonVersion = Annotated[
+    str,
+    _text(
+        r"^v[0-9]+\.[0-9]+\.[0-9]+-eksbuild\.[0-9]+$",
+        "a version of an EKS add-on such as v1.20.4-eksbuild.1",
+        "v1.20.4-eksbuild.1",
+    ),
+]
+Cuda = Annotated[
+    str,
+    _text(r"^1[1-9]\.[0-9]$", "a version of CUDA such as 12.8", "12.8", type=["string", "number"]),
+    BeforeValidator(_scalar_as_text),
+]
+TagKey = Annotated[
+    str,
+    _text(
+        r"^[A-Za-z0-9_.:/=+@-]{1,128}$",
+        "a tag's key: at most 128 characters, not aws:*",
+        "team",
+        **{"not": {"pattern": "^aws:"}},
+    ),
+    AfterValidator(_own_tag),
 ]
 Cpu = Annotated[
     str,

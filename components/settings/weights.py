@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from components.settings.amounts import Resources
-from components.settings.section import SECTION, over
-from components.settings.types import NOT_BOOL, LabelKey, LabelValue, Size, Taint, Text, Url
+from components.settings.section import SECTION, over, refusal
+from components.settings.types import NOT_BOOL, LabelKey, LabelValue, Name, Size, Taint, Text, Url
 
 DEFAULT_INCLUDE: Final = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*")
 # The same weights once more, as the model's authors ship them.
@@ -34,8 +34,12 @@ class Weights(BaseModel):
         default=None,
         description="Storage class that can mount on many nodes at once (ReadWriteMany); without it the default one.",
     )
+    storage: Name | None = Field(
+        default=None, description="Storage of the volume, a key of inference:storage; instead of storageClass."
+    )
     bandwidth_mbps: Annotated[int, Field(ge=1, le=100_000), NOT_BOOL] = Field(
-        default=125, description="Reading rate of the volume in MB/s: load times follow from it."
+        default=125,
+        description="Reading rate of the volume in MB/s: load times follow from it; without it that of the storage.",
     )
     endpoint: Url | None = Field(default=None, description="Address of a hub other than the public one.")
     include: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
@@ -59,3 +63,14 @@ class Weights(BaseModel):
     resources: Annotated[Resources, over(SEEDER_RESOURCES)] = Field(
         default=SEEDER_RESOURCES, description="Requests and limits of the seeding Job."
     )
+
+    @field_validator("storage")
+    @classmethod
+    def _instead_of_a_class(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("storage_class") is not None:
+            raise refusal(
+                "is given together with storageClass, and has a class of its own",
+                allowed="storage, or storageClass",
+                fix="take one of the two out",
+            )
+        return value

@@ -6,6 +6,7 @@ The rules are those of pulumi-kubernetes 4 (provider/pkg/provider/diff.go and pr
 import base64
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from rehearsal.plugins.properties import MISSING, at
@@ -28,7 +29,12 @@ FORCE_NEW = {
 
 def replaces(obj: dict[str, Any], path: Path) -> bool:
     """Whether a change at `path` touches a field that cannot change in place: it, a part of it, or what has it."""
-    fields = ("metadata.name", "metadata.namespace", *FORCE_NEW.get(f"{obj['apiVersion']}/{obj['kind']}", "").split())
+    fields = FORCE_NEW.get(f"{obj['apiVersion']}/{obj['kind']}", "").split()
+    return touches(("metadata.name", "metadata.namespace", *fields), path)
+
+
+def touches(fields: Iterable[str], path: Path) -> bool:
+    """Whether `path` is one of the fields, a part of one, or what has one."""
     changed = ".".join(map(str, path)) + "."
     return any(changed.startswith(f"{field}.") or f"{field}.".startswith(changed) for field in fields)
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,18 +13,27 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from pulumi.runtime.proto import provider_pb2 as pb
 
 from rehearsal.plugins import awaits, diff
-from rehearsal.plugins.api_server import FORBIDDEN, INVALID, NOT_FOUND, ApiServer, Refused, Unreachable
+from rehearsal.plugins.api_server import FORBIDDEN, INVALID, NOT_FOUND, ApiServer, Folder, Refused, Unreachable
 from rehearsal.plugins.properties import UNKNOWN, annotation, dump, load, secret
+from rehearsal.plugins.told import Told, Unfit, answer
 
 Obj = dict[str, Any]
 POLL_S, PATIENCE_S = 0.5, 600.0
+RELEASE = "kubernetes:helm.sh/v3:Release::"
+RENDER = "REHEARSAL_RENDER"
+"""Names a folder that objects are written to instead, where there is no Kubernetes (`make rehearse-aws`)."""
 
 
-class Unfit(Exception):
-    """What this plugin does not do."""
+def load_object(bag: Any, urn: str) -> Obj:
+    """The inputs of an object; those of a Helm release, as if it were one."""
+    inputs = load(bag)
+    if RELEASE not in urn or not inputs:
+        return dict(inputs)
+    metadata = {key: inputs[key] for key in ("name", "namespace") if key in inputs}
+    return {**inputs, "apiVersion": "helm.sh/v3", "kind": "Release", "metadata": metadata}
 
 
-class NotReady(Exception):
+class NotReady(Told):
     """The object is there but not ready: it goes into the stack's state, and the next `up` takes it up again."""
 
     def __init__(self, inputs: Obj, state: Obj, reasons: list[str]) -> None:
@@ -57,19 +66,6 @@ def state_of(properties: Any, urn: str) -> tuple[Obj, str]:
     return {k: v for k, v in state.items() if not k.startswith("__")}, manager
 
 
-def answer(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what the cluster or the inputs are at fault for into one clear line instead of a traceback."""
-
-    def call(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return method(self, request)
-        except (NotReady, Refused, Unreachable, Unfit) as fault:
-            context.set_trailing_metadata(getattr(fault, "metadata", ()))
-            context.abort(grpc.StatusCode.UNKNOWN, str(fault))
-
-    return call
-
-
 class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     """One provider of a program, that is one cluster. Its own settings are compared by the engine (no DiffConfig)."""
 
@@ -83,7 +79,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version="4.34.2+stand-in")
 
     def Configure(self, request: pb.ConfigureRequest, context: Any) -> Any:
-        self.api = ApiServer({k.removeprefix("kubernetes:config:"): v for k, v in request.variables.items()})
+        settings = {k.removeprefix("kubernetes:config:"): v for k, v in request.variables.items()}
+        self.api = Folder(settings, Path(os.environ[RENDER])) if os.environ.get(RENDER) else ApiServer(settings)
         return pb.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
     def Cancel(self, request: Empty, context: Any) -> Any:
@@ -93,10 +90,13 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     @answer
     def Check(self, request: pb.CheckRequest) -> Any:
         inputs, old = load(request.news), load(request.olds)
+        if RELEASE in request.urn:
+            name = old.get("name") or f"{request.name}-{request.randomSeed[:4].hex()}"
+            return pb.CheckResponse(inputs=dump({"name": name, **inputs}))
         metadata = inputs.setdefault("metadata", {})
-        beyond = request.type.endswith(("List", "Patch")) or "helm.sh" in request.type or "generateName" in metadata
+        beyond = request.type.endswith(("List", "Patch")) or "generateName" in metadata
         if beyond or "jsonpath" in annotation(inputs, "waitFor"):
-            raise Unfit(f"{request.type}, as it is here, is beyond this stand-in: no Helm, lists, patches, jsonpath")
+            raise Unfit(f"{request.type}, as it is here, is beyond this stand-in: no lists, patches, jsonpath")
         if isinstance(metadata, dict) and not metadata.get("name"):
             proposed = request.autonaming.proposed_name or f"{request.name}-{request.randomSeed[:4].hex()}"
             metadata["name"] = old["metadata"]["name"] if annotation(old, "autonamed") == "true" else proposed
@@ -105,8 +105,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Diff(self, request: pb.DiffRequest) -> Any:
-        (live, manager), new = state_of(request.olds, request.urn), load(request.news)
-        found = diff.changes(load(request.old_inputs), new)
+        (live, manager), new = state_of(request.olds, request.urn), load_object(request.news, request.urn)
+        found = diff.changes(load_object(request.old_inputs, request.urn), new)
         outcome = self._dry_run(new, manager, anew=True) if {*found.values()} - {"DELETE"} else None
         told = pb.DiffResponse(hasDetailedDiff=True)
         for path, kind in (diff.confirmed(found, live, outcome) if outcome else found).items():
@@ -114,7 +114,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             told.detailedDiff[name].kind = pb.PropertyDiff.Kind.Value(f"{kind}_REPLACE" if replaces else kind)
             told.detailedDiff[name].inputDiff = True
             told.replaces.extend([name] if replaces else [])
-        if annotation(new, "replaceUnready") == "true" and not awaits.judge(self._get(live) or live, self._ask)[0]:
+        replaced = self.api.awaits and annotation(new, "replaceUnready") == "true"
+        if replaced and not awaits.judge(self._get(live) or live, self._ask)[0]:
             told.replaces.append("metadata.annotations")
         moved = {("metadata", "name"), ("metadata", "namespace")} & {*found}
         told.deleteBeforeReplace = bool(told.replaces) and not moved and annotation(new, "autonamed") != "true"
@@ -123,7 +124,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Create(self, request: pb.CreateRequest) -> Any:
-        inputs, (_, manager) = load(request.properties), state_of(request.properties, request.urn)
+        inputs, (_, manager) = load_object(request.properties, request.urn), state_of(request.properties, request.urn)
         if not request.preview and not self.upserts and self._get(inputs):
             raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; import it, or delete it first")
         state = self._write(request, inputs, manager, anew=True)
@@ -131,12 +132,13 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Update(self, request: pb.UpdateRequest) -> Any:
-        state = self._write(request, load(request.news), state_of(request.olds, request.urn)[1], anew=False)
+        inputs = load_object(request.news, request.urn)
+        state = self._write(request, inputs, state_of(request.olds, request.urn)[1], anew=False)
         return pb.UpdateResponse(properties=dump(state))
 
     @answer
     def Read(self, request: pb.ReadRequest) -> Any:
-        old, (_, manager) = load(request.inputs), state_of(request.properties, request.urn)
+        old, (_, manager) = load_object(request.inputs, request.urn), state_of(request.properties, request.urn)
         namespace, _, name = request.id.rpartition("/")
         module, _, kind = request.type.partition(":")[2].rpartition(":")
         known = {"apiVersion": module.removeprefix("core/"), "kind": kind}
@@ -210,7 +212,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def _settled(self, request: Any, inputs: Obj, live: Obj, manager: str, patience: float) -> Obj:
         """The state of the object once it is ready. Raises NotReady, with all that is known of why, if it fails."""
         deadline, said = time.monotonic() + patience, ""
-        while annotation(inputs, "skipAwait") != "true":
+        while self.api.awaits and annotation(inputs, "skipAwait") != "true":
             ready, message = awaits.judge(live, self._ask)
             if ready:
                 break

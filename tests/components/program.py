@@ -18,10 +18,19 @@ from pulumi.runtime import mocks
 from pulumi.runtime.settings import set_root_resource
 from pulumi.runtime.stack import Stack
 
-from tests.components.samples import raw
+from tests.components.samples import full, raw
 
 PROJECT: Final = Path(__file__).parents[2]
 SECRET: Final = ("4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270")
+
+ACCOUNT: Final = "123456789012"
+AWS_OUTPUTS: Final[dict[str, dict[str, Any]]] = {
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1, "defaultVersion": 1},
+    "aws:fsx/lustreFileSystem:LustreFileSystem": {"dnsName": "fs.example.com", "mountName": "abcdefgh"},
+    "aws:efs/fileSystem:FileSystem": {"dnsName": "fs.example.com"},
+    "aws:kms/key:Key": {"keyId": "12345678-1234-1234-1234-123456789012"},
+}
+"""What AWS adds to the inputs of a resource, beyond its name and ARN."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,10 @@ class Recorder(mocks.MockMonitor):
         )
         return response
 
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
+        with event_loop():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]
+
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the name in the protocol
         self.outputs[request.urn] = json_format.MessageToDict(request.outputs)
         return empty_pb2.Empty()
@@ -82,12 +95,39 @@ class Recorder(mocks.MockMonitor):
 
 
 class _Echo(mocks.Mocks):
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
-        message = f"the program calls no function of a provider, but did call {args.token}"
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        if args.token == "aws:eks/getCluster:getCluster":
+            return aws_cluster(args.args["name"]) | args.args, []
+        message = f"the program calls no other function of a provider, but did call {args.token}"
         raise AssertionError(message)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        return f"{args.name}-id", args.inputs
+        if not args.typ.startswith("aws:"):
+            return f"{args.name}-id", args.inputs
+        service = args.typ.split(":")[1].split("/")[0]
+        named = {"name": args.name, "arn": f"arn:aws:{service}:us-west-2:{ACCOUNT}:{args.name}"}
+        outputs = named | AWS_OUTPUTS.get(args.typ, {}) | args.inputs
+        if args.typ == "aws:eks/cluster:Cluster":
+            facts = aws_cluster(args.name)
+            (authority,) = facts.pop("certificateAuthorities")
+            outputs = facts | outputs | {"certificateAuthority": authority}
+            outputs["vpcConfig"] = facts["vpcConfig"] | args.inputs["vpcConfig"]
+        return f"{args.name}-id", outputs
+
+
+def aws_cluster(name: str) -> dict[str, Any]:
+    """What EKS says of a cluster."""
+    return {
+        "arn": f"arn:aws:eks:us-west-2:{ACCOUNT}:cluster/{name}",
+        "certificateAuthorities": [{"data": "Y2E="}],
+        "endpoint": f"https://{name}.eks.example.com",
+        "version": "1.34",
+        "vpcConfig": {
+            "clusterSecurityGroupId": "sg-0c1b2c3d4e5f60001",
+            "subnetIds": ["subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"],
+            "vpcId": "vpc-0a1b2c3d4e5f60001",
+        },
+    }
 
 
 def run_program(
@@ -105,7 +145,7 @@ def run_program(
         patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
         mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
         pulumi.runtime.set_all_config(
-            {f"inference:{key}": value for key, value in raw(config).items()}, [f"inference:{key}" for key in secrets]
+            {full(key): value for key, value in raw(config).items()}, [full(key) for key in secrets]
         )
         set_root_resource(None)  # type: ignore[arg-type]
         try:

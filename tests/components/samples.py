@@ -90,6 +90,131 @@ CUSTOM: Final[dict[str, Any]] = {
     },
 }
 
+# Only what has no default, on an EKS cluster that is there.
+AWS_ATTACHED: Final[dict[str, Any]] = {
+    "aws:region": "us-west-2",
+    "cluster": {
+        "provider": "aws",
+        "name": "prod",
+        "subnets": {"us-west-2a": "subnet-0a1b2c3d4e5f60001", "us-west-2b": "subnet-0a1b2c3d4e5f60002"},
+    },
+    "images": {"weightSeeder": "registry.example.com/weight-seeder:0.1"},
+    "storage": {"shared": {"kind": "efs"}},
+    "gpuPools": {"l40s": {"instanceType": "g6e.2xlarge", "max": 2, "zones": ["us-west-2a", "us-west-2b"]}},
+    "models": {
+        "chat": {
+            "source": f"hf://meta-llama/Llama-3.1-8B-Instruct@{COMMIT}",
+            "pool": "l40s",
+            "contextLength": 8192,
+            "weights": {"storage": "shared", "size": "20Gi"},
+        }
+    },
+}
+
+# A cluster to be created, and everything that can be overridden on AWS, overridden.
+AWS_CREATED: Final[dict[str, Any]] = {
+    "aws:region": "us-east-2",
+    "cluster": {
+        "provider": "aws",
+        "name": "dev",
+        "create": {
+            "version": "1.33",
+            "zones": ["us-east-2a", "us-east-2b", "us-east-2c"],
+            "cidr": "10.20.0.0/18",
+            "nat": "perZone",
+            "interfaceEndpoints": ["ecr.api", "ecr.dkr", "sts"],
+            "endpointCidrs": ["203.0.113.0/24"],
+            "admins": ["arn:aws:iam::123456789012:role/admin"],
+            "creatorIsAdmin": False,
+            "logRetentionDays": 7,
+            "addons": {"vpc-cni": "v1.20.4-eksbuild.1"},
+            "system": {"instanceTypes": ["m7a.xlarge", "m7i.xlarge"], "min": 3, "max": 6, "diskGiB": 80},
+        },
+        "tags": {"team": "search", "cost-centre": 42},
+    },
+    "namespace": "llm",
+    "images": {
+        "weightSeeder": "registry.example.com/weight-seeder:0.1",
+        "devicePlugin": "registry.example.com/k8s-device-plugin:v0.18.0",
+        "dcgmExporter": "registry.example.com/dcgm-exporter:4.6.0-4.8.3-distroless",
+        "pullSecrets": ["registry"],
+    },
+    "devicePlugin": {"dcgmExporter": True},
+    "storage": {
+        "disks": {"kind": "gp3", "iops": 6000, "throughputMBps": 1000},
+        "shared": {"kind": "efs", "throughput": "provisioned", "provisionedMBps": 512, "protect": False},
+        "lustre": {
+            "kind": "fsx",
+            "zone": "us-east-2b",
+            "capacityGiB": 2400,
+            "throughputPerTiB": 500,
+            "s3": "s3://example-weights/llm",
+            "securityGroups": ["sg-0a1b2c3d4e5f60001"],
+        },
+        "local": {"kind": "instanceStore", "path": "/mnt/k8s-disks/0/models", "readMBps": 4000},
+    },
+    "gpuPools": {
+        "l4": {
+            "instanceType": "g6.12xlarge",
+            "alternatives": ["g6.24xlarge"],
+            "min": 1,
+            "max": 3,
+            "zones": ["us-east-2b"],
+            "capacity": "SPOT",
+            "autoscaler": "karpenter",
+            "disk": {"sizeGiB": 200, "iops": 6000, "throughputMBps": 500},
+            "instanceStore": True,
+            "labels": {"example.com/team": "search"},
+            "tags": {"pool": "l4"},
+        },
+        "h100": {
+            "instanceType": "p5.48xlarge",
+            "min": 1,
+            "max": 2,
+            "zones": ["us-east-2b"],
+            "ami": "bottlerocket",
+            "amiRelease": "1.49.0-a1b2c3d4",
+            "driver": 580,
+            "capacity": "CAPACITY_BLOCK",
+            "reservation": "cr-0a1b2c3d4e5f60001",
+            "updates": "inPlace",
+            "maxUnavailable": 1,
+            "repair": False,
+            "checkOffering": False,
+        },
+    },
+    "models": {
+        "chat": {
+            "source": f"hf://meta-llama/Llama-3.1-8B-Instruct@{COMMIT}",
+            "pool": "l4",
+            "contextLength": 8192,
+            "replicas": {"min": 2, "max": 3},
+            "weights": {"storage": "disks", "size": "20Gi"},
+        },
+        "draft": {
+            "source": f"hf://meta-llama/Llama-3.2-1B-Instruct@{COMMIT}",
+            "pool": "l4",
+            "contextLength": 8192,
+            "weights": {"storage": "local", "size": "4Gi"},
+        },
+        "expert": {
+            "source": f"hf://meta-llama/Llama-3.1-70B-Instruct@{COMMIT}",
+            "pool": "h100",
+            "gpus": 4,
+            "contextLength": 32768,
+            "replicas": {"min": 1, "max": 3},
+            "weights": {"storage": "lustre", "size": "150Gi"},
+            "resources": {"requests": {"memory": "96Gi"}, "limits": {"memory": "128Gi"}},
+        },
+        "summary": {
+            "source": f"hf://mistralai/Mistral-7B-Instruct-v0.3@{COMMIT}",
+            "pool": "l4",
+            "contextLength": 32768,
+            "weights": {"storage": "shared", "size": "20Gi"},
+        },
+    },
+}
+
 
 def changed(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of `config` with the value at a dotted path set."""
@@ -116,6 +241,11 @@ def without(config: Mapping[str, Any], path: str) -> dict[str, Any]:
 def raw(config: Mapping[str, Any]) -> dict[str, str]:
     """Values as Pulumi hands them to a program: text, and JSON for maps and lists."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def full(key: str) -> str:
+    """A key as Pulumi has it: below `inference:` unless it is another package's."""
+    return key if ":" in key else f"inference:{key}"
 
 
 def settings(config: Mapping[str, Any] = SMALLEST) -> Settings:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from components.gpu_node_pool import placement
-from components.model_weights import weights_claim, weights_digest, weights_path
+from components.model_weights import weights_path
 from components.pod import toleration
-from tests.components.samples import COMMIT, CUSTOM, SMALLEST, changed, chat, settings
+from tests.components.samples import COMMIT, CUSTOM, chat, settings
 
 
 def test_a_pool_without_a_selector_is_found_by_its_name() -> None:
@@ -37,21 +37,3 @@ def test_a_toleration_matches_exactly_its_taint(taint: str, key: str, value: str
 
 def test_weights_lie_in_a_folder_of_their_commit() -> None:
     assert weights_path(chat().source) == f"/weights/meta-llama--Llama-3.1-8B-Instruct/{COMMIT}"
-
-
-def test_another_commit_selection_or_volume_is_another_digest_and_nothing_else_is() -> None:
-    digest = weights_digest(chat())
-    commit = changed(SMALLEST, "models.chat.source", f"hf://meta-llama/Llama-3.1-8B-Instruct@{'0' * 40}")
-    selection = changed(SMALLEST, "models.chat.weights.include", ["*.safetensors"])
-    bigger = changed(SMALLEST, "models.chat.weights.size", "40Gi")
-    exclusion = changed(SMALLEST, "models.chat.weights.exclude", [])
-    volume = changed(SMALLEST, "models.chat.weights.storageClass", "efs")
-    others = {weights_digest(chat(each)) for each in (commit, selection, exclusion, volume)}
-    assert len(others | {digest}) == 5
-    assert weights_digest(chat(bigger)) == digest
-
-
-def test_a_claim_is_named_by_its_storage_class_which_it_cannot_change() -> None:
-    bigger = changed(SMALLEST, "models.chat.weights.size", "40Gi")
-    assert weights_claim("chat", chat()) == weights_claim("chat", chat(bigger)) == "chat-weights"
-    assert weights_claim("chat", chat(CUSTOM)) == "chat-weights-efs"

@@ -8,7 +8,10 @@ import tokenize
 from pathlib import Path
 
 PLUGINS = Path(__file__).parents[2] / "rehearsal/plugins"
-LIMIT = 500
+LIMIT = 580
+"""Of the language host and the kubernetes plugin."""
+AWS_LIMIT = 900
+"""Of the aws plugin, most of it the table of resource types."""
 NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -30,8 +33,10 @@ def test_only_code_is_counted() -> None:
     )
 
 
-def test_the_stand_ins_are_under_five_hundred_lines_of_code() -> None:
-    python = sum(lines_of_code(path.read_text()) for path in PLUGINS.rglob("*.py"))
-    shell = [line for path in (PLUGINS / "bin").glob("*/*") for line in path.read_text().splitlines()]
-    assert shell
-    assert python + sum(not line.startswith("#") for line in shell if line) < LIMIT
+def test_the_stand_ins_are_small() -> None:
+    sizes = {path.name: lines_of_code(path.read_text()) for path in PLUGINS.rglob("*.py")}
+    aws = sum(size for name, size in sizes.items() if name.startswith("aws_"))
+    starters = [line for path in (PLUGINS / "bin").glob("*/*") for line in path.read_text().splitlines()]
+    assert len(starters) == 3 * 4
+    assert sum(sizes.values()) - aws + sum(not line.startswith("#") for line in starters) < LIMIT
+    assert 0 < aws < AWS_LIMIT

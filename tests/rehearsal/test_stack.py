@@ -12,6 +12,7 @@ from rehearsal.cluster import preflight
 from rehearsal.cluster.layout import Gpus
 from rehearsal.fault import Fault
 from rehearsal.places import Places
+from tests.components.samples import settings
 
 
 def test_nodes_are_those_that_the_pools_describe() -> None:
@@ -24,7 +25,7 @@ def test_nodes_are_those_that_the_pools_describe() -> None:
 
 def test_an_unknown_stack_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
-        Fault, match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local; run: make up STACK=local$"
+        Fault, match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local, prod; run: make up STACK=local$"
     ):
         stack.read("nope")
 
@@ -41,13 +42,13 @@ def test_a_missing_kubeconfig_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         Fault, match=r"^CLUSTER=existing: no kubeconfig at /nowhere/config; set one with: KUBECONFIG=<file>"
     ):
-        stack.existing_kubeconfig(stack.read("dev"))
+        stack.existing_kubeconfig(settings())
 
 
 def test_several_kubeconfigs_are_one_as_kubectl_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config").touch()
     monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{tmp_path}/config")
-    assert stack.existing_kubeconfig(stack.read("dev")) == f"/nowhere/config:{tmp_path}/config"
+    assert stack.existing_kubeconfig(settings()) == f"/nowhere/config:{tmp_path}/config"
 
 
 def test_another_kind_of_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,339 @@
+"""What only the settings as a whole show: sections that are right one by one, and do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from components.engines import vllm
+from components.facts import drivers, ec2
+from components.settings.eks import EksCluster
+from components.settings.infrastructure import KubernetesCluster
+from components.settings.mistakes import Mistake, quote, refused
+from components.settings.model import Model
+from components.settings.pools import EksPool, GpuPool
+from components.settings.schema import full_key
+from components.settings.stack import REGION_KEY, Settings
+from components.settings.storage import GP3_IOPS, IOPS_PER_GIB, Efs, Fsx, Gp3, InstanceStore
+from components.settings.types import UNITS, size_bytes
+
+GIB: Final = UNITS["Gi"]
+GB: Final = 10**9
+Path = Sequence[int | str]
+
+
+def mistakes_between_sections(settings: Settings) -> list[Mistake]:
+    """Every such mistake, in the order of the checks below."""
+    return list(chain.from_iterable(check(settings) for check in CHECKS))
+
+
+def _eks_sections_are_for_eks(settings: Settings) -> Iterator[Mistake]:
+    if not isinstance(settings.cluster, KubernetesCluster):
+        return
+    for name, pool in settings.gpu_pools.items():
+        if isinstance(pool, EksPool):
+            yield refused(
+                ("gpuPools", name),
+                "is a pool that EKS provides, and the cluster comes from a kubeconfig",
+                allowed="a pool with nodes and gpu, or cluster.provider aws",
+                fix="describe the nodes that are there with nodes and gpu, or set the cluster's provider to aws",
+            )
+    for name in settings.storage:
+        yield refused(
+            ("storage", name),
+            "is storage on AWS, and the cluster comes from a kubeconfig",
+            allowed="storage with cluster.provider aws",
+            fix="take it out, and name a class of the cluster's as weights.storageClass",
+        )
+
+
+def _region_is_one(settings: Settings) -> Iterator[Mistake]:
+    if settings.region is not None and settings.region not in ec2.regions():
+        yield refused(
+            (REGION_KEY,),
+            f"{quote(settings.region)} is no region of AWS",
+            allowed=", ".join(ec2.regions()),
+            example="us-west-2",
+        )
+
+
+def _zones_are_of_the_region(settings: Settings) -> Iterator[Mistake]:
+    if settings.region is None or settings.region not in ec2.regions():
+        return
+    known = ec2.zones(settings.region)
+    for path, zone in _zones(settings):
+        if not _in_region(zone, settings.region):
+            yield refused(
+                path,
+                f"{quote(zone)} is no zone of {settings.region}",
+                allowed=", ".join(known) or f"{settings.region} and a letter",
+                fix=f"name one of the region's zones, or change {full_key(REGION_KEY)}",
+            )
+
+
+def _in_region(zone: str, region: str | None) -> bool:
+    """Whether a zone is one of the region's, as far as the data knows them."""
+    return zone[:-1] == region and zone in (ec2.zones(region) or (zone,))
+
+
+def _zones(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Every zone that the settings name, with its path."""
+    if isinstance(settings.cluster, EksCluster):
+        yield from ((("cluster", "subnets", zone), zone) for zone in settings.cluster.subnets)
+        created = settings.cluster.create
+        yield from _indexed(("cluster", "create", "zones"), created.zones if created else ())
+    for name, storage in settings.storage.items():
+        if isinstance(storage, Fsx):
+            yield ("storage", name, "zone"), storage.zone
+    for name, pool in _eks_pools(settings):
+        yield from _indexed(("gpuPools", name, "zones"), pool.zones)
+
+
+def _indexed(path: Path, zones: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    return (((*path, index), zone) for index, zone in enumerate(zones))
+
+
+def _zones_have_subnets(settings: Settings) -> Iterator[Mistake]:
+    """Pools and file systems are in zones in which the cluster has a private subnet."""
+    cluster = settings.cluster
+    if not isinstance(cluster, EksCluster):
+        return
+    has = cluster.create.zones if cluster.create else cluster.subnets
+    missing: dict[str, str] = {}
+    for user, zone in _users_of_zones(settings):
+        if zone not in has and _in_region(zone, settings.region):
+            missing.setdefault(zone, user)
+    for zone, user in missing.items():
+        yield (
+            refused(
+                ("cluster", "create", "zones"),
+                f"has no {zone}, where {user} is",
+                allowed="every zone of a pool or file system",
+                fix="add it in the stack file when the cluster is first created, or choose another zone",
+            )
+            if cluster.create
+            else refused(
+                ("cluster", "subnets", zone),
+                f"is missing, and {user} is in that zone",
+                allowed="a private subnet of every zone of a pool or file system",
+                example="subnet-0123456789abcdef0",
+            )
+        )
+    shared = [name for name, storage in settings.storage.items() if isinstance(storage, Efs)]
+    if shared and not has and not missing:
+        yield refused(
+            ("cluster", "subnets"),
+            f"is empty, and storage {shared[0]} is mounted by way of them",
+            allowed="a private subnet of every zone with nodes",
+            fix="write it in the stack file: ZONE: subnet-...",
+        )
+
+
+def _users_of_zones(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, pool in _eks_pools(settings):
+        yield from ((f"pool {name}", zone) for zone in pool.zones)
+    for name, storage in settings.storage.items():
+        if isinstance(storage, Fsx):
+            yield f"storage {name}", storage.zone
+
+
+def _types_are_offered(settings: Settings) -> Iterator[Mistake]:
+    """A node group takes any of its types in any of its zones: each zone needs one of them, and each type a zone."""
+    for name, pool in _eks_pools(settings):
+        if not pool.check_offering:
+            continue
+        offers = {(each, zone): ec2.offered(each, zone) for each in pool.instance_types for zone in pool.zones}
+        nowhere = [each for each in pool.instance_types if all(offers[each, zone] is False for zone in pool.zones)]
+        empty = [zone for zone in pool.zones if all(offers[each, zone] is False for each in pool.instance_types)]
+        where = {each: ec2.zones_with(each, str(settings.region)) for each in pool.instance_types}
+        if empty:
+            types = " or ".join(pool.instance_types)
+            path: Path = ("gpuPools", name, "zones")
+            problem = f"{' and '.join(empty)} {'does' if len(empty) == 1 else 'do'} not offer {types}"
+            allowed = [zone for zone in ec2.zones(str(settings.region)) if any(zone in each for each in where.values())]
+        elif nowhere:
+            path = ("gpuPools", name, "alternatives")
+            problem = f"{nowhere[0]} is offered in none of {', '.join(pool.zones)}"
+            allowed = list(where[nowhere[0]])
+        else:
+            continue
+        yield refused(
+            path,
+            f"{problem}, in the program's data",
+            allowed=", ".join(allowed) or f"another region, since none of {settings.region}'s zones has it",
+            fix="choose other zones or another type; zone names differ between accounts: if yours offer it, "
+            f"pulumi config set --path 'inference:gpuPools.{name}.checkOffering' false",
+        )
+
+
+def _auto_mode_runs_its_own_nodes(settings: Settings) -> Iterator[Mistake]:
+    if not (isinstance(settings.cluster, EksCluster) and settings.cluster.auto_mode):
+        return
+    for name, pool in _eks_pools(settings):
+        if pool.autoscaler != "karpenter":
+            yield refused(
+                ("gpuPools", name, "autoscaler"),
+                f"{quote(pool.autoscaler)} has no place in EKS Auto Mode, which brings Karpenter",
+                allowed="karpenter, or cluster.autoMode false",
+                example="karpenter",
+            )
+        wrong = {
+            "ami": pool.ami != "al2023",
+            "amiRelease": bool(pool.ami_release),
+            "instanceStore": pool.instance_store,
+        }
+        for key in (key for key, set_here in wrong.items() if set_here):
+            yield refused(
+                ("gpuPools", name, key),
+                "is EKS Auto Mode's own choice",
+                allowed="none with cluster.autoMode",
+                fix="take it out, or use a cluster without Auto Mode",
+            )
+
+
+def _gpus_are_shared_only_by_small_replicas(settings: Settings) -> Iterator[Mistake]:
+    if settings.device_plugin.time_slicing == 1:
+        return
+    for name, model in settings.models.items():
+        if model.gpus > 1:
+            yield refused(
+                ("models", name, "gpus"),
+                f"{model.gpus} slices may be of the same GPU, with devicePlugin.timeSlicing",
+                allowed="1, or devicePlugin.timeSlicing 1",
+                example=1,
+            )
+    auto = isinstance(settings.cluster, EksCluster) and settings.cluster.auto_mode
+    for name, pool in _eks_pools(settings):
+        if auto or pool.ami == "bottlerocket":
+            yield refused(
+                ("devicePlugin", "timeSlicing"),
+                f"does not reach the nodes of pool {name}, which bring a device plugin of their own",
+                allowed="1 with Bottlerocket or EKS Auto Mode",
+                example=1,
+            )
+
+
+def _storage_is_there_and_fits(settings: Settings) -> Iterator[Mistake]:
+    for name, model in settings.models.items():
+        storage = settings.storage.get(model.weights.storage or "")
+        pool = settings.gpu_pools[model.pool]
+        if model.weights.storage and storage is None:
+            yield refused(
+                ("models", name, "weights", "storage"),
+                f"{quote(model.weights.storage)} is no storage",
+                allowed=f"a key of inference:storage ({', '.join(settings.storage) or 'none yet'})",
+                example=next(iter(settings.storage), None),
+            )
+        elif isinstance(storage, Gp3):
+            yield from _disk_fits(settings, name, model, pool, storage)
+        elif isinstance(storage, InstanceStore):
+            yield from _instance_store_fits(settings, name, model, pool)
+
+
+def _disk_fits(settings: Settings, name: str, model: Model, pool: GpuPool, storage: Gp3) -> Iterator[Mistake]:
+    """A gp3 volume is in one zone and on one node at a time, for all replicas and the one of a rollout's surge."""
+    at = ("models", name, "weights", "storage")
+    shared = "storage of kind efs or fsx"
+    if isinstance(pool, EksPool) and len(pool.zones) > 1:
+        yield refused(
+            at,
+            f"{quote(model.weights.storage)} is a gp3 volume in one zone, and pool {model.pool} has {len(pool.zones)}",
+            allowed=f"gp3 for a pool in one zone; {shared} for several",
+            fix="name one zone in the pool's zones, or another storage",
+        )
+    replicas, gpus = model.replicas.max + 1, pool.gpu.count * settings.device_plugin.time_slicing
+    if replicas * model.gpus > gpus:
+        yield refused(
+            at,
+            f"{quote(model.weights.storage)} is a gp3 volume, which one node mounts, and {model.replicas.max} "
+            f"replica{'' if model.replicas.max == 1 else 's'} with one for the surge of a rollout need "
+            f"{replicas * model.gpus} GPUs: a node of pool {model.pool} has {gpus}",
+            allowed=f"gp3 where all replicas fit one node with one more; {shared} otherwise",
+            fix="lower replicas.max, choose a pool with more GPUs a node, or another storage",
+        )
+    most = max(GP3_IOPS, IOPS_PER_GIB * size_bytes(model.weights.size) // GIB)
+    if storage.iops > most:
+        yield refused(
+            ("storage", model.weights.storage or "", "iops"),
+            f"{storage.iops} is more than {IOPS_PER_GIB} a GiB of model {name}'s weights, {model.weights.size}",
+            allowed=f"an integer from {GP3_IOPS} to {most}, or more with larger weights.size",
+            example=most,
+        )
+
+
+def _instance_store_fits(settings: Settings, name: str, model: Model, pool: GpuPool) -> Iterator[Mistake]:
+    """A node may come to run every model of its pool, and then has the weights of all."""
+    if not isinstance(pool, EksPool):
+        yield refused(
+            ("models", name, "weights", "storage"),
+            f"{quote(model.weights.storage)} is on nodes that EKS provides, and pool {model.pool} has others",
+            allowed="storage of another kind, or a pool with an instanceType",
+            fix="choose another storage, or another pool",
+        )
+        return
+    if not pool.instance_store:
+        yield refused(
+            ("gpuPools", model.pool, "instanceStore"),
+            f"is needed for the weights of model {name}",
+            allowed="true for a pool whose nodes keep weights",
+            example=True,
+        )
+        return
+    beside = [
+        other.weights
+        for other in settings.models.values()
+        if other.pool == model.pool and isinstance(settings.storage.get(other.weights.storage or ""), InstanceStore)
+    ]
+    room, needed = pool.nvme_gb * GB, sum(size_bytes(weights.size) for weights in beside)
+    if needed > room:
+        together = "" if len(beside) == 1 else f", with the {len(beside) - 1} other on pool {model.pool},"
+        yield refused(
+            ("models", name, "weights", "size"),
+            f"{quote(model.weights.size)}{together} is more than the instance store of {pool.instance_type}",
+            allowed=f"at most {room // GIB}Gi{' together' if together else ''}",
+            fix="choose an instance type with more NVMe, or another storage",
+        )
+
+
+def _drivers_are_new_enough(settings: Settings) -> Iterator[Mistake]:
+    for name, model in settings.models.items():
+        pool = settings.gpu_pools[model.pool]
+        if not isinstance(pool, EksPool):
+            continue
+        branch = pool.driver or _branch(settings, pool)
+        cuda = model.cuda or drivers.cuda_of(model.image or vllm.IMAGE)
+        least, needs = drivers.needed(cuda=cuda, product=pool.gpu.product)
+        if branch is not None and branch < least:
+            key, value = ("driver", pool.driver) if pool.driver else ("amiRelease", pool.ami_release)
+            yield refused(
+                ("gpuPools", model.pool, key),
+                f"{quote(value)} has NVIDIA driver {branch}, and model {name} needs {least} for {needs}",
+                allowed=f"a release with driver {least} or newer",
+                fix="set a newer amiRelease, the driver if that AMI has another, or an image with an older CUDA",
+            )
+
+
+def _branch(settings: Settings, pool: EksPool) -> int | None:
+    cluster, product = settings.cluster, pool.gpu.product
+    if pool.ami == "al2023":
+        return drivers.al2023(pool.ami_release, product)
+    version = cluster.create.version if isinstance(cluster, EksCluster) and cluster.create else None
+    return drivers.bottlerocket(pool.ami_release, version, product)
+
+
+def _eks_pools(settings: Settings) -> list[tuple[str, EksPool]]:
+    return [(name, pool) for name, pool in settings.gpu_pools.items() if isinstance(pool, EksPool)]
+
+
+CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
+    _eks_sections_are_for_eks,
+    _region_is_one,
+    _zones_are_of_the_region,
+    _zones_have_subnets,
+    _types_are_offered,
+    _auto_mode_runs_its_own_nodes,
+    _gpus_are_shared_only_by_small_replicas,
+    _storage_is_there_and_fits,
+    _drivers_are_new_enough,
+)

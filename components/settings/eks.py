@@ -1,0 +1,144 @@
+"""Settings of an EKS cluster: one that is there, or one to be created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from components.settings.section import SECTION, each_once, refusal
+from components.settings.types import (
+    NOT_BOOL,
+    AddonVersion,
+    Arn,
+    Cidr,
+    FreeText,
+    InstanceType,
+    KubernetesVersion,
+    Name,
+    SubnetId,
+    TagKey,
+    Text,
+    VpcCidr,
+    Zone,
+)
+
+GIB = Annotated[int, Field(ge=20, le=16_384), NOT_BOOL]
+
+
+class SystemNodes(BaseModel):
+    """The node group without GPUs: CoreDNS, controllers and the seeding Jobs run there."""
+
+    model_config = SECTION
+
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] = Field(
+        default=("m7i.large",), description="Instance types, alike in size."
+    )
+    min: Annotated[int, Field(ge=1, le=100), NOT_BOOL] = Field(default=2, description="Nodes at least.")
+    max: Annotated[int, Field(ge=1, le=100), NOT_BOOL] = Field(
+        default=4, description="Nodes at most.", validate_default=True
+    )
+    disk_gib: GIB = Field(default=50, description="Root volume of a node in GiB.")
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        lowest = info.data.get("min", 1)
+        if value < lowest:
+            raise refusal(f"is less than min {lowest}", allowed="an integer of at least system.min", example=lowest)
+        return value
+
+
+class CreateCluster(BaseModel):
+    """What a cluster is created with: a VPC of its own, control plane, system nodes, add-ons."""
+
+    model_config = SECTION
+
+    version: KubernetesVersion = Field(default="1.34", description="Kubernetes version of the control plane.")
+    zones: Annotated[tuple[Zone, ...], Field(min_length=2, max_length=6)] = Field(
+        description="Availability zones of the VPC, at least two."
+    )
+    cidr: VpcCidr = Field(default="10.0.0.0/16", description="IPv4 range of the VPC, /16 to /20.")
+    nat: Literal["one", "perZone"] = Field(
+        default="one", description="NAT gateways: one is cheaper, perZone outlives the loss of a zone."
+    )
+    interface_endpoints: tuple[Text, ...] = Field(
+        default=(), description="AWS services to reach inside the VPC, such as ecr.api, ecr.dkr and sts; S3 always is."
+    )
+    endpoint_cidrs: tuple[Cidr, ...] = Field(
+        default=("0.0.0.0/0",), description="Ranges that reach the API server's public endpoint; [] closes it."
+    )
+    admins: tuple[Arn, ...] = Field(default=(), description="ARNs of IAM principals that administer the cluster.")
+    creator_is_admin: bool = Field(
+        default=True, description="Whether who runs `pulumi up` first administers the cluster; else be one of admins."
+    )
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = Field(
+        default=30, description="Days that the control plane's logs are kept."
+    )
+    addons: Mapping[Name, AddonVersion] = Field(
+        default={}, description="Versions of EKS add-ons by name; without one EKS takes its default for the version."
+    )
+    system: SystemNodes = Field(default=SystemNodes(), description="Nodes without GPUs.")
+
+    @field_validator("zones")
+    @classmethod
+    def _zones_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return each_once(value)
+
+    @field_validator("creator_is_admin")
+    @classmethod
+    def _somebody_is_admin(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic passes it so
+        if not value and info.data.get("admins") == ():
+            raise refusal(
+                "leaves nobody to administer the cluster",
+                allowed="false together with admins",
+                fix="name who runs `pulumi up` under admins, or take it out",
+                hide=True,
+            )
+        return value
+
+
+class EksCluster(BaseModel):
+    """An EKS cluster in the region that aws:region names."""
+
+    model_config = SECTION
+
+    provider: Literal["aws"] = Field(description="Where the cluster comes from: EKS.")
+    name: Name = Field(description="Name of the EKS cluster, and its identity in Pulumi's state.")
+    subnets: Mapping[Zone, SubnetId] = Field(
+        default={}, description="Private subnet of each zone, for an existing cluster; a created one has its own."
+    )
+    create: CreateCluster | None = Field(
+        default=None, description="Create the cluster; without it the one of that name is used."
+    )
+    auto_mode: bool = Field(
+        default=False, description="Whether the existing cluster runs in EKS Auto Mode, which brings the device plugin."
+    )
+    tags: Mapping[TagKey, FreeText] = Field(default={}, description="Further tags of every AWS resource.")
+
+    @field_validator("create")
+    @classmethod
+    def _created_with_subnets_of_its_own(
+        cls, value: CreateCluster | None, info: ValidationInfo
+    ) -> CreateCluster | None:
+        if value is not None and info.data.get("subnets"):
+            raise refusal(
+                "are those of an existing cluster, and create makes its own",
+                at=("subnets",),
+                allowed="subnets without create, or create without subnets",
+                fix="take one of the two out",
+            )
+        return value
+
+    @field_validator("auto_mode")
+    @classmethod
+    def _auto_mode_where_it_is(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001
+        if value and info.data.get("create") is not None:
+            raise refusal(
+                "is what an existing cluster has; create makes one with node groups",
+                allowed="autoMode without create",
+                fix="take one of the two out",
+                hide=True,
+            )
+        return value

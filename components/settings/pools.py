@@ -1,0 +1,353 @@
+"""Settings of GPU pools: nodes that are there, or nodes that EKS provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from components.facts import ec2
+from components.facts.ec2 import InstanceFacts
+from components.settings.section import SECTION, alias, each_once, refusal
+from components.settings.storage import GP3_IOPS, IOPS_PER_GIB, throughput_for
+from components.settings.types import (
+    NOT_BOOL,
+    FreeText,
+    InstanceType,
+    LabelKey,
+    LabelValue,
+    Name,
+    ReservationId,
+    TagKey,
+    Taint,
+    Text,
+    Zone,
+)
+
+GPU_TAINT: Final = "nvidia.com/gpu=present:NoSchedule"
+
+
+class Gpu(BaseModel):
+    """The GPUs of a node."""
+
+    model_config = SECTION
+
+    product: LabelValue = Field(description="Product, as the node label nvidia.com/gpu.product has it.")
+    memory_gib: Annotated[int, Field(ge=1, le=1024), NOT_BOOL] = Field(
+        description="Memory of one GPU in GiB.", json_schema_extra={"examples": [24]}
+    )
+    count: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(default=1, description="GPUs a node.")
+
+
+class ExistingPool(BaseModel):
+    """Nodes with the same GPUs that are there already."""
+
+    model_config = SECTION
+
+    nodes: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
+        description="Number of nodes.", json_schema_extra={"examples": [1]}
+    )
+    gpu: Gpu = Field(description="The GPUs of each node.")
+    node_selector: Annotated[Mapping[LabelKey, LabelValue], Field(min_length=1)] | None = Field(
+        default=None, description="Labels of the pool's nodes; without it inference/gpu-pool: NAME."
+    )
+    taint: Taint = Field(default=GPU_TAINT, description="Taint of the pool's nodes, which its pods tolerate.")
+    runtime_class: Name | None = Field(
+        default=None, description="RuntimeClass that gives pods their GPU, where that is not the node's default."
+    )
+
+
+class Facts(BaseModel):
+    """What has to be known of an instance type that the program's data does not have."""
+
+    model_config = SECTION
+
+    gpu: Gpu = Field(description="Its GPUs.")
+    vcpus: Annotated[int, Field(ge=1, le=1024), NOT_BOOL] = Field(description="Its vCPUs.")
+    memory_gib: Annotated[int, Field(ge=1, le=65_536), NOT_BOOL] = Field(description="Its memory in GiB.")
+    nvme_gb: Annotated[int, Field(ge=0, le=1_000_000), NOT_BOOL] = Field(
+        default=0, description="Its instance store in GB, 0 for none."
+    )
+    network_gbps: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
+        default=10, description="Its network bandwidth in Gb/s."
+    )
+    efa_interfaces: Annotated[int, Field(ge=0, le=64), NOT_BOOL] = Field(
+        default=0, description="Its Elastic Fabric Adapters."
+    )
+
+    @property
+    def of_type(self) -> InstanceFacts:
+        """As the program's own facts are."""
+        return InstanceFacts(
+            product=self.gpu.product,
+            gpus=self.gpu.count,
+            gpu_memory_mib=self.gpu.memory_gib * 1024,
+            vcpus=self.vcpus,
+            memory_mib=self.memory_gib * 1024,
+            nvme_gb=self.nvme_gb,
+            network_gbps=self.network_gbps,
+            efa_interfaces=self.efa_interfaces,
+        )
+
+
+class Disk(BaseModel):
+    """The root volume of a node, where images are unpacked."""
+
+    model_config = SECTION
+
+    size_gib: Annotated[int, Field(ge=20, le=16_384), NOT_BOOL] = Field(default=100, description="Size in GiB.")
+    iops: Annotated[int, Field(ge=3000, le=80_000), NOT_BOOL] | None = Field(
+        default=None, description="Operations a second; without it gp3's 3000."
+    )
+    throughput_mbps: Annotated[int, Field(ge=125, le=2000), NOT_BOOL] | None = Field(
+        default=None, description="Throughput in MiB/s; without it gp3's 125. More pulls large images faster."
+    )
+
+    @field_validator("iops")
+    @classmethod
+    def _at_most_as_its_size_allows(cls, value: int | None, info: ValidationInfo) -> int | None:
+        most = max(GP3_IOPS, IOPS_PER_GIB * info.data.get("size_gib", value or 0))
+        if value is not None and value > most:
+            raise refusal(
+                f"is more than {IOPS_PER_GIB} a GiB",
+                allowed=f"an integer from {GP3_IOPS} to {most}, or more with a larger sizeGiB",
+                example=most,
+            )
+        return value
+
+    @field_validator("throughput_mbps")
+    @classmethod
+    def _at_most_a_quarter_of_iops(cls, value: int | None, info: ValidationInfo) -> int | None:
+        return value and throughput_for(value, info.data.get("iops"))
+
+
+class EksPool(BaseModel):
+    """Nodes with the same GPUs that EKS provides: a managed node group, or Karpenter's."""
+
+    model_config = SECTION
+
+    instance_type: InstanceType = Field(description="Instance type of the nodes.")
+    alternatives: tuple[InstanceType, ...] = Field(
+        default=(), description="Further instance types with the same GPUs, taken where the first is scarce."
+    )
+    min: Annotated[int, Field(ge=0, le=1000), NOT_BOOL] = Field(default=0, description="Nodes at least.")
+    max: Annotated[int, Field(ge=1, le=1000), NOT_BOOL] = Field(
+        description="Nodes at most.", json_schema_extra={"examples": [2]}
+    )
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1)] = Field(
+        description="Availability zones; one for weights on a gp3 volume."
+    )
+    ami: Literal["al2023", "bottlerocket"] = Field(
+        default="al2023", description="NVIDIA variant of the EKS AMI; Bottlerocket brings the device plugin."
+    )
+    ami_release: Text | None = Field(
+        default=None, description="Release of the AMI; without it the latest when the node group is created."
+    )
+    driver: Annotated[int, Field(ge=400, le=999), NOT_BOOL] | None = Field(
+        default=None, description="Branch of the AMI's NVIDIA driver, where the program does not know it."
+    )
+    capacity: Literal["ON_DEMAND", "SPOT", "CAPACITY_BLOCK"] = Field(
+        default="ON_DEMAND", description="Purchase option; CAPACITY_BLOCK needs a reservation."
+    )
+    reservation: ReservationId | None = Field(
+        default=None, description="Capacity reservation that the nodes take.", validate_default=True
+    )
+    autoscaler: Literal["cluster-autoscaler", "karpenter"] = Field(
+        default="cluster-autoscaler", description="Who adds and removes nodes between min and max."
+    )
+    updates: Literal["replace", "inPlace"] = Field(
+        default="replace",
+        description="Another AMI release: new nodes first and the models move by surge, or EKS drains node after node.",
+    )
+    max_unavailable: Annotated[int, Field(ge=1, le=100), NOT_BOOL] = Field(
+        default=1, description="Nodes that EKS updates at a time where it updates in place."
+    )
+    repair: bool = Field(default=True, description="Whether EKS replaces nodes with a broken GPU or kubelet.")
+    disk: Disk = Field(default=Disk(), description="Root volume of a node.")
+    instance_store: bool = Field(
+        default=False, description="Make one RAID 0 of the instance's NVMe disks, for weights, images and scratch."
+    )
+    efa: bool = Field(default=False, description="Attach the Elastic Fabric Adapters, for models over several nodes.")
+    labels: Mapping[LabelKey, LabelValue] = Field(default={}, description="Further labels of the nodes.")
+    tags: Mapping[TagKey, FreeText] = Field(default={}, description="Further tags of the node group and its nodes.")
+    facts: Facts | None = Field(
+        default=None,
+        description="Facts of an instance type that the program does not know, or knows wrongly.",
+        validate_default=True,
+    )
+    check_offering: bool = Field(
+        default=True,
+        description="Refuse zones that do not offer the instance type; zone names differ between accounts.",
+    )
+
+    @field_validator("alternatives")
+    @classmethod
+    def _alternatives_once(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        each_once((info.data.get("instance_type", ""), *value))
+        return value
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        lowest = info.data.get("min", 0)
+        if value < lowest:
+            raise refusal(f"is less than min {lowest}", allowed="an integer of at least the pool's min", example=lowest)
+        return value
+
+    @field_validator("zones")
+    @classmethod
+    def _zones_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return each_once(value)
+
+    @field_validator("reservation")
+    @classmethod
+    def _as_the_capacity_needs(cls, value: str | None, info: ValidationInfo) -> str | None:
+        capacity = info.data.get("capacity")
+        if capacity == "CAPACITY_BLOCK" and value is None:
+            raise refusal(
+                "is missing, and a capacity block is one",
+                allowed="a capacity reservation's id: cr-..., with capacity CAPACITY_BLOCK",
+                example="cr-0123456789abcdef0",
+            )
+        if capacity == "SPOT" and value is not None:
+            raise refusal(
+                "is for ON_DEMAND and CAPACITY_BLOCK: spot instances take no reservation",
+                allowed="a reservation with another capacity than SPOT",
+                fix="take it out, or set capacity to ON_DEMAND",
+            )
+        if value is not None and (len(info.data.get("zones", ())) > 1 or info.data.get("alternatives")):
+            raise refusal(
+                "is of one instance type in one zone, and the pool has several",
+                allowed="a reservation with one zone and no alternatives",
+                fix="name its zone alone in zones, and take the alternatives out",
+            )
+        return value
+
+    @field_validator("instance_store")
+    @classmethod
+    def _instance_store_by_user_data(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's way
+        if value and info.data.get("ami") == "bottlerocket":
+            raise refusal(
+                "needs user data that Bottlerocket does not take",
+                allowed="true with ami al2023, false with bottlerocket",
+                fix="set ami to al2023, or take it out",
+                hide=True,
+            )
+        return value
+
+    @field_validator("facts")
+    @classmethod
+    def _types_are_known_and_alike(cls, value: Facts | None, info: ValidationInfo) -> Facts | None:
+        types = (info.data.get("instance_type"), *info.data.get("alternatives", ()))
+        if None in types:
+            return value
+        known = {name: ec2.instance_type(name) for name in types}
+        if value is not None:
+            known[types[0]] = value.of_type
+        for index, (name, facts) in enumerate(known.items()):
+            at = ("instanceType",) if index == 0 else ("alternatives", index - 1)
+            if facts is None and value is None:
+                raise _unknown(name, at)
+            first = known[types[0]]
+            if facts and first and _gpus(facts) != _gpus(first):
+                raise refusal(
+                    f'"{name}" has {_in_words(facts)}, and {types[0]} has {_in_words(first)}',
+                    at=at,
+                    allowed="instance types with the same GPUs",
+                    fix="make it a pool of its own",
+                )
+            for key, has in (("instance_store", "nvme_gb"), ("efa", "efa_interfaces")):
+                if facts and info.data.get(key) and not getattr(facts, has):
+                    raise _without(key, name)
+        return value
+
+    @property
+    def gpu(self) -> Gpu:
+        """The GPUs of each node; memory in whole GiB, as CUDA sees it."""
+        facts = self.facts_of_type
+        return Gpu.model_validate(
+            {"product": facts.product, "memoryGiB": facts.gpu_memory_mib // 1024, "count": facts.gpus}
+        )
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The type and its alternatives, the first preferred."""
+        return (self.instance_type, *self.alternatives)
+
+    @property
+    def facts_of_type(self) -> InstanceFacts:
+        """Facts of the instance type: those of the settings, else the program's. LookupError if neither has them."""
+        facts = self.facts.of_type if self.facts else ec2.instance_type(self.instance_type)
+        if facts is None:
+            raise LookupError(self.instance_type)
+        return facts
+
+    @property
+    def nvme_gb(self) -> int:
+        """Instance store in GB that every node has, whichever of the types it is."""
+        others = (ec2.instance_type(name) for name in self.alternatives)
+        return min(facts.nvme_gb for facts in (self.facts_of_type, *others) if facts)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes at most."""
+        return self.max
+
+    @property
+    def taint(self) -> str:
+        """Taint of the pool's nodes, as kubectl writes it."""
+        return GPU_TAINT
+
+    @property
+    def runtime_class(self) -> None:
+        """EKS's AMIs give every container its GPU by default."""
+        return
+
+
+def _gpus(facts: InstanceFacts) -> tuple[str, int, int]:
+    return facts.product, facts.gpu_memory_mib, facts.gpus
+
+
+def _in_words(facts: InstanceFacts) -> str:
+    return f"{facts.gpus} {facts.product} of {facts.gpu_memory_mib} MiB"
+
+
+def _unknown(name: str, at: Sequence[str | int]) -> PydanticCustomError:
+    prefix, _, _ = name.partition(".")
+    family = [known for known in ec2.instance_types() if known.startswith(f"{prefix}.")]
+    near = ", ".join(family or sorted({known.partition(".")[0] + ".*" for known in ec2.instance_types()}))
+    return refusal(
+        f'"{name}" is no GPU instance type that the program knows',
+        at=at,
+        allowed=f"{near}, or another x86-64 type with facts",
+        fix="if it is right, set facts beside it: gpu.product, gpu.memoryGiB, gpu.count, vcpus, memoryGiB, nvmeGB, "
+        "networkGbps, efaInterfaces",
+    )
+
+
+def _without(key: str, name: str) -> PydanticCustomError:
+    what = {"instance_store": "NVMe disks", "efa": "an Elastic Fabric Adapter"}[key]
+    return refusal(
+        f"needs {what}, and {name} has none",
+        at=(alias(key),),
+        allowed=f"true for instance types with {what}",
+        fix="take it out, or choose another instance type",
+    )
+
+
+def _kind(pool: Any) -> str:
+    """Which kind of pool a section is: the one that has more of its keys."""
+    if isinstance(pool, Mapping):
+        existing, eks = (
+            sum(field.alias in pool for field in kind.model_fields.values()) for kind in (ExistingPool, EksPool)
+        )
+        return ExistingPool.__name__ if existing >= eks else EksPool.__name__
+    return type(pool).__name__ if isinstance(pool, ExistingPool | EksPool) else ExistingPool.__name__
+
+
+GpuPool = Annotated[
+    Annotated[ExistingPool, Tag(ExistingPool.__name__)] | Annotated[EksPool, Tag(EksPool.__name__)],
+    Discriminator(_kind),
+]

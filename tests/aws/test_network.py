@@ -1,0 +1,154 @@
+"""The VPC of a created cluster."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.aws.network import subnet_ranges
+from tests.aws.connected import Recorder, connected
+from tests.components.samples import AWS_CREATED, changed, without
+
+ZONES = ("us-east-2a", "us-east-2b", "us-east-2c")
+ANYWHERE = "0.0.0.0/0"
+
+
+@pytest.fixture(scope="module")
+def network() -> Recorder:
+    return connected(AWS_CREATED)
+
+
+@st.composite
+def vpcs(draw: st.DrawFn) -> tuple[str, list[str]]:
+    prefix = draw(st.integers(16, 20))
+    address = draw(st.integers(0, 2**prefix - 1)) << (32 - prefix)
+    letters = draw(st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=6, unique=True))
+    return str(ipaddress.IPv4Network((address, prefix))), [f"us-west-2{letter}" for letter in letters]
+
+
+@given(vpc=vpcs())
+def test_no_two_subnets_overlap_and_all_are_inside_the_vpc(vpc: tuple[str, list[str]]) -> None:
+    cidr, zones = vpc
+    ranges = subnet_ranges(cidr, zones)
+    subnets = [ipaddress.IPv4Network(each) for zone in zones for each in (ranges[zone].private, ranges[zone].public)]
+    assert len(subnets) == 2 * len(zones)
+    assert all(subnet.subnet_of(ipaddress.IPv4Network(cidr)) for subnet in subnets)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(subnets, 2))
+
+
+@given(vpc=vpcs())
+def test_private_subnets_have_an_eighth_of_the_vpc_and_aws_accepts_the_public_ones(vpc: tuple[str, list[str]]) -> None:
+    cidr, zones = vpc
+    whole = ipaddress.IPv4Network(cidr)
+    for each in subnet_ranges(cidr, zones).values():
+        assert ipaddress.IPv4Network(each.private).num_addresses * 8 == whole.num_addresses
+        # https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html: /28 at the smallest.
+        assert ipaddress.IPv4Network(each.public).prefixlen <= 28
+
+
+@given(vpc=vpcs(), data=st.data())
+def test_a_zone_keeps_its_ranges_whatever_becomes_of_the_others(
+    vpc: tuple[str, list[str]], data: st.DataObject
+) -> None:
+    cidr, zones = vpc
+    fewer = data.draw(st.permutations(zones))[1:]
+    before = subnet_ranges(cidr, zones)
+    assert subnet_ranges(cidr, fewer) == {zone: before[zone] for zone in fewer}
+
+
+def test_the_ranges_of_a_default_vpc() -> None:
+    ranges = subnet_ranges("10.0.0.0/16", ["us-west-2a", "us-west-2b"])
+    assert [(each.private, each.public) for each in ranges.values()] == [
+        ("10.0.0.0/19", "10.0.224.0/22"),
+        ("10.0.32.0/19", "10.0.228.0/22"),
+    ]
+
+
+def test_a_zone_without_a_range_is_refused_by_name() -> None:
+    with pytest.raises(pulumi.RunError, match="us-west-2h"):
+        subnet_ranges("10.0.0.0/16", ["us-west-2a", "us-west-2h"])
+
+
+def test_load_balancers_find_their_subnets(network: Recorder) -> None:
+    for zone in ZONES:
+        public, private = (network.named("Subnet", f"dev-{kind}-{zone}").inputs for kind in ("public", "private"))
+        assert public["tags"]["kubernetes.io/role/elb"] == "1"
+        assert private["tags"]["kubernetes.io/role/internal-elb"] == "1"
+        assert public["availabilityZone"] == private["availabilityZone"] == zone
+        assert "mapPublicIpOnLaunch" not in public
+
+
+def test_names_resolve_in_the_vpc_and_its_default_group_is_closed(network: Recorder) -> None:
+    vpc, group = network.one("Vpc").inputs, network.one("DefaultSecurityGroup").inputs
+    assert (vpc["enableDnsSupport"], vpc["enableDnsHostnames"]) == (True, True)
+    assert (group["ingress"], group["egress"]) == ([], [])
+
+
+def test_every_zone_leaves_by_its_own_gateway(network: Recorder) -> None:
+    for zone in ZONES:
+        route = network.named("Route", f"dev-private-{zone}").inputs
+        assert (route["natGatewayId"], route["destinationCidrBlock"]) == (f"dev-{zone}-id", ANYWHERE)
+        assert "gatewayId" not in route
+        assert network.named("NatGateway", f"dev-{zone}").inputs["subnetId"] == f"dev-public-{zone}-id"
+        association = network.named("RouteTableAssociation", f"dev-private-{zone}").inputs
+        assert (association["routeTableId"], association["subnetId"]) == (
+            f"dev-private-{zone}-id",
+            f"dev-private-{zone}-id",
+        )
+
+
+def test_one_gateway_serves_all_zones_whatever_their_order() -> None:
+    config = changed(AWS_CREATED, "cluster.create.nat", "one")
+    network = connected(changed(config, "cluster.create.zones", ["us-east-2c", "us-east-2b", "us-east-2a"]))
+    assert network.one("NatGateway").name == network.one("Eip").name == "dev-us-east-2a"
+    routes = {each.name: each.inputs["natGatewayId"] for each in network.of("Route") if "private" in each.name}
+    assert routes == {f"dev-private-{zone}": "dev-us-east-2a-id" for zone in ZONES}
+
+
+def test_only_the_public_subnets_are_routed_to_the_internet_gateway(network: Recorder) -> None:
+    assert [each.name for each in network.of("Route") if "gatewayId" in each.inputs] == ["dev-public"]
+    public = {each.inputs["subnetId"] for each in network.of("RouteTableAssociation") if "public" in each.name}
+    assert public == {f"dev-public-{zone}-id" for zone in ZONES}
+
+
+def test_addresses_and_gateways_wait_for_the_internet_gateway(network: Recorder) -> None:
+    gateway = network.one("InternetGateway").urn
+    assert all(gateway in each.depends_on for each in (*network.of("Eip"), *network.of("NatGateway")))
+
+
+def test_s3_is_reached_inside_the_vpc_from_every_private_subnet(network: Recorder) -> None:
+    endpoint = network.named("VpcEndpoint", "dev-s3").inputs
+    assert (endpoint["serviceName"], endpoint["vpcEndpointType"]) == ("com.amazonaws.us-east-2.s3", "Gateway")
+    assert endpoint["routeTableIds"] == [f"dev-private-{zone}-id" for zone in ZONES]
+
+
+def test_interface_endpoints_let_the_vpc_in_and_nobody_else(network: Recorder) -> None:
+    endpoints = [each.inputs for each in network.of("VpcEndpoint") if each.inputs["vpcEndpointType"] == "Interface"]
+    assert sorted(each["serviceName"] for each in endpoints) == [
+        f"com.amazonaws.us-east-2.{service}" for service in ("ecr.api", "ecr.dkr", "sts")
+    ]
+    for each in endpoints:
+        assert each["privateDnsEnabled"] is True
+        assert each["subnetIds"] == [f"dev-private-{zone}-id" for zone in ZONES]
+        assert each["securityGroupIds"] == ["dev-endpoints-id"]
+    group = network.named("SecurityGroup", "dev-endpoints").inputs
+    assert not {"ingress", "egress"} & group.keys()
+    rule = network.one("SecurityGroupIngressRule").inputs
+    assert (rule["cidrIpv4"], rule["ipProtocol"], rule["fromPort"], rule["toPort"]) == ("10.20.0.0/18", "tcp", 443, 443)
+    assert rule["securityGroupId"] == "dev-endpoints-id"
+
+
+def test_without_interface_endpoints_there_is_no_group() -> None:
+    network = connected(without(AWS_CREATED, "cluster.create.interfaceEndpoints"))
+    assert not network.of("SecurityGroup")
+    assert [each.name for each in network.of("VpcEndpoint")] == ["dev-s3"]
+
+
+def test_anywhere_is_only_where_routes_lead_to(network: Recorder) -> None:
+    with_anywhere = {each.type for each in network.registrations if ANYWHERE in str(each.inputs)}
+    assert with_anywhere == {"aws:ec2/route:Route"}
