@@ -12,7 +12,7 @@ from components.settings.eks import EksCluster
 from components.settings.infrastructure import KubernetesCluster
 from components.settings.mistakes import Mistake, quote, refused
 from components.settings.model import Model
-from components.settings.pools import EksPool, GpuPool
+from components.settings.pools import Disk, EksPool, GpuPool
 from components.settings.schema import full_key
 from components.settings.stack import REGION_KEY, Settings
 from components.settings.storage import GP3_IOPS, IOPS_PER_GIB, Efs, Fsx, Gp3, InstanceStore
@@ -182,6 +182,11 @@ def _auto_mode_runs_its_own_nodes(settings: Settings) -> Iterator[Mistake]:
             "ami": pool.ami != "al2023",
             "amiRelease": bool(pool.ami_release),
             "instanceStore": pool.instance_store,
+            # Those that only a NodeClass has words for, and Auto Mode's own is taken.
+            "disk": pool.disk != Disk(),
+            "tags": bool(pool.tags),
+            "reservation": bool(pool.reservation),
+            "efa": pool.efa,
         }
         for key in (key for key, set_here in wrong.items() if set_here):
             yield refused(

@@ -71,13 +71,15 @@ class CreateCluster(BaseModel):
     )
     admins: tuple[Arn, ...] = Field(default=(), description="ARNs of IAM principals that administer the cluster.")
     creator_is_admin: bool = Field(
-        default=True, description="Whether who runs `pulumi up` first administers the cluster; else be one of admins."
+        default=True, description="Whether who runs `pulumi up` first administers the cluster: then not named in admins as well, where "
+        "EKS refuses a second entry; else one of them.",
     )
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = Field(
         default=30, description="Days that the control plane's logs are kept."
     )
     addons: Mapping[Name, AddonVersion] = Field(
-        default={}, description="Versions of EKS add-ons by name; without one EKS takes its default for the version."
+        default={}, description="Versions of EKS add-ons by name; without one EKS takes its default for the cluster's. Others than the "
+        "program's are installed too, without a role.",
     )
     system: SystemNodes = Field(default=SystemNodes(), description="Nodes without GPUs.")
 

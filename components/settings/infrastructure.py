@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from components.settings.amounts import Resources
-from components.settings.section import SECTION, over
+from components.settings.section import SECTION, over, refusal
 from components.settings.types import (
     NOT_BOOL,
     EnvName,
@@ -96,3 +96,14 @@ class DevicePlugin(BaseModel):
     resources: Annotated[Resources, over(PLUGIN_RESOURCES)] = Field(
         default=PLUGIN_RESOURCES, description="Requests and limits of the plugin."
     )
+
+    @field_validator("time_slicing")
+    @classmethod
+    def _sliced_by_this_plugin(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and info.data.get("enabled") is False:
+            raise refusal(
+                "is for the plugin that this program installs, and enabled is false",
+                allowed="1 with enabled false",
+                fix="take it out, or set enabled to true",
+            )
+        return value

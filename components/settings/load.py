@@ -14,7 +14,7 @@ from components.settings.checks import mistakes_between_sections
 from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key, without_misspelt
 from components.settings.pools import GpuPool
 from components.settings.schema import TOKEN_KEY, settings_schema
-from components.settings.stack import REGION_KEY, Settings
+from components.settings.stack import AWS_KEYS, REGION_KEY, Settings
 
 _POOL: Final[TypeAdapter[GpuPool]] = TypeAdapter(GpuPool)
 

@@ -132,7 +132,9 @@ class EksPool(BaseModel):
     alternatives: tuple[InstanceType, ...] = Field(
         default=(), description="Further instance types with the same GPUs, taken where the first is scarce."
     )
-    min: Annotated[int, Field(ge=0, le=1000), NOT_BOOL] = Field(default=0, description="Nodes at least.")
+    min: Annotated[int, Field(ge=0, le=1000), NOT_BOOL] = Field(
+        default=0, description="Nodes at least; 0 with autoscaler karpenter."
+    )
     max: Annotated[int, Field(ge=1, le=1000), NOT_BOOL] = Field(
         description="Nodes at most.", json_schema_extra={"examples": [2]}
     )
@@ -194,6 +196,19 @@ class EksPool(BaseModel):
         lowest = info.data.get("min", 0)
         if value < lowest:
             raise refusal(f"is less than min {lowest}", allowed="an integer of at least the pool's min", example=lowest)
+        return value
+
+    @field_validator("autoscaler")
+    @classmethod
+    def _keeps_the_minimum(cls, value: str, info: ValidationInfo) -> str:
+        lowest = info.data.get("min", 0)
+        if value == "karpenter" and lowest:
+            raise refusal(
+                f"{lowest} is more than Karpenter keeps, whose last node goes when it is empty",
+                at=("min",),
+                allowed="0 with autoscaler karpenter",
+                example=0,
+            )
         return value
 
     @field_validator("zones")

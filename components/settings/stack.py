@@ -14,12 +14,14 @@ from components.settings.model import Model
 from components.settings.pools import GpuPool
 from components.settings.section import SECTION, refusal
 from components.settings.storage import Storage
-from components.settings.types import Name, NamespaceName, Region
+from components.settings.types import Name, NamespaceName, Region, Text
 
 Cluster = Annotated[KubernetesCluster | EksCluster, Field(discriminator="provider")]
 
 REGION_KEY: Final = "aws:region"
-"""The AWS provider's own key: not below `inference:`."""
+PROFILE_KEY: Final = "aws:profile"
+AWS_KEYS: Final = (REGION_KEY, PROFILE_KEY)
+"""The AWS provider's own keys, which this program reads as well: not below `inference:`."""
 
 
 class Settings(BaseModel):
@@ -33,6 +35,11 @@ class Settings(BaseModel):
         alias=REGION_KEY,
         description="Region of the EKS cluster: the AWS provider's own setting, which this program reads as well.",
         validate_default=True,
+    )
+    profile: Text | None = Field(
+        default=None,
+        alias=PROFILE_KEY,
+        description="Profile of the AWS CLI's files: the AWS provider's own setting, and who signs in to the cluster.",
     )
     namespace: NamespaceName = Field(default="inference", description="Namespace of the models, made by this program.")
     images: Images = Field(description="Images that are no model's own.")

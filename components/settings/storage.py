@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from components.settings.section import SECTION, refusal
-from components.settings.types import NOT_BOOL, S3Path, SecurityGroupId, Text, Zone
+from components.settings.types import NOT_BOOL, NvmePath, S3Path, SecurityGroupId, Zone
 
 AccessMode = Literal["ReadWriteMany", "ReadWriteOnce"]
 SECURITY_GROUPS = Field(
@@ -141,7 +141,7 @@ class InstanceStore(BaseModel):
     model_config = SECTION
 
     kind: Literal["instanceStore"] = Field(description="NVMe of the instance: a copy on every node.")
-    path: Text = Field(
+    path: NvmePath = Field(
         default="/mnt/k8s-disks/0/weights", description="Folder on the node; it is never made on the root disk."
     )
     read_mbps: Annotated[int, Field(ge=100, le=100_000), NOT_BOOL] = Field(

@@ -222,6 +222,15 @@ S3Path = Annotated[
     str,
     _text(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?$", "an S3 prefix: s3://BUCKET/PREFIX", "s3://weights/llm"),
 ]
+NvmePath = Annotated[
+    str,
+    _text(
+        # nodeadm mounts the RAID there: beside it a folder would be on the root volume.
+        r"^/mnt/k8s-disks/0(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$",
+        "a folder below /mnt/k8s-disks/0, where nodes mount the RAID of their NVMe disks",
+        "/mnt/k8s-disks/0/weights",
+    ),
+]
 KubernetesVersion = Annotated[
     str,
     _text(r"^1\.[0-9]{2}$", "a Kubernetes version such as 1.34", "1.34", type=["string", "number"]),
