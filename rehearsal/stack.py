@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from components.settings import EksCluster, ExistingPool, GpuPool, Settings, SettingsError, parse
-from components.settings.stack import REGION_KEY
+from components.settings.stack import AWS_KEYS
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
 from rehearsal.command import run
@@ -61,7 +61,7 @@ def read(name: str) -> Settings:
     ours = {
         key.removeprefix(f"{PROJECT}:"): value
         for key, value in configuration(name).items()
-        if key.startswith(f"{PROJECT}:") or key == REGION_KEY
+        if key.startswith(f"{PROJECT}:") or key in AWS_KEYS
     }
     secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}

@@ -32,6 +32,14 @@ FOUR_GPUS = changed(ON_DISKS, "gpuPools.l40s.instanceType", "g6e.12xlarge")
 ON_INSTANCE_STORE = changed(AWS_ATTACHED, "storage.shared", {"kind": "instanceStore"})
 LARGE = {"storage": "shared", "size": "400Gi"}
 MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
+AUTO_MODE = several(AWS_ATTACHED, gpuPools__l40s__autoscaler="karpenter", cluster__autoMode=True)
+BLOCK = several(
+    AWS_ATTACHED,
+    gpuPools__l40s__zones=["us-west-2a"],
+    gpuPools__l40s__capacity="CAPACITY_BLOCK",
+    gpuPools__l40s__reservation="cr-0a1b2c3d4e5f60001",
+)
+EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
 
 
 @pytest.mark.parametrize(
@@ -297,6 +305,31 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             id="weights larger than the instance store",
         ),
         pytest.param(
+            AWS_CREATED,
+            "storage.local.path",
+            "/mnt/weights",
+            'inference:storage.local.path: "/mnt/weights" is not valid; allowed: a folder below /mnt/k8s-disks/0, '
+            "where nodes mount the RAID of their NVMe disks; "
+            "set it with: pulumi config set --path 'inference:storage.local.path' /mnt/k8s-disks/0/weights",
+            id="a folder on the root volume",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "storage.local.path",
+            "/mnt/k8s-disks/0/../weights",
+            'inference:storage.local.path: "/mnt/k8s-disks/0/../weights" is not valid; allowed: a folder below [...]; '
+            "set it with: pulumi config set --path 'inference:storage.local.path' /mnt/k8s-disks/0/weights",
+            id="a folder that leads out of the instance store",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "aws:profile",
+            "",
+            'aws:profile: "" is not valid; allowed: text that is not empty; '
+            "set it with: pulumi config set --path 'aws:profile' text",
+            id="an empty profile",
+        ),
+        pytest.param(
             changed(MOUNTED, "models.draft", {**AWS_ATTACHED["models"]["chat"], "weights": LARGE}),
             "models.chat.weights.size",
             "20Gi",
@@ -383,6 +416,24 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
         ),
         pytest.param(
             AWS_CREATED,
+            "gpuPools.l4.min",
+            1,
+            "inference:gpuPools.l4.min: 1 is more than Karpenter keeps, whose last node goes when it is empty; "
+            "allowed: 0 with autoscaler karpenter; "
+            "set it with: pulumi config set --path 'inference:gpuPools.l4.min' 0",
+            id="a minimum of Karpenter's nodes",
+        ),
+        pytest.param(
+            changed(AWS_ATTACHED, "gpuPools.l40s.min", 2),
+            "gpuPools.l40s.autoscaler",
+            "karpenter",
+            "inference:gpuPools.l40s.min: 2 is more than Karpenter keeps, whose last node goes when it is empty; "
+            "allowed: 0 with autoscaler karpenter; "
+            "set it with: pulumi config set --path 'inference:gpuPools.l40s.min' 0",
+            id="Karpenter for a pool with a minimum",
+        ),
+        pytest.param(
+            AWS_CREATED,
             "gpuPools.l4.ami",
             "bottlerocket",
             "inference:gpuPools.l4.instanceStore: needs user data that Bottlerocket does not take; allowed: true with "
@@ -432,6 +483,15 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             "pool has several; allowed: a reservation with one zone and no alternatives; "
             "name its zone alone in zones, and take the alternatives out",
             id="a reservation for several types",
+        ),
+        pytest.param(
+            BLOCK,
+            "gpuPools.l40s.alternatives",
+            ["g6e.4xlarge"],
+            'inference:gpuPools.l40s.reservation: "cr-0a1b2c3d4e5f60001" is of one instance type in one zone, and the '
+            "pool has several; allowed: a reservation with one zone and no alternatives; "
+            "name its zone alone in zones, and take the alternatives out",
+            id="a capacity block for several types",
         ),
         pytest.param(
             AWS_ATTACHED,
@@ -485,6 +545,14 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             id="a replica of several slices",
         ),
         pytest.param(
+            several(AWS_ATTACHED, devicePlugin__enabled=False),
+            "devicePlugin.timeSlicing",
+            2,
+            "inference:devicePlugin.timeSlicing: 2 is for the plugin that this program installs, and enabled is false; "
+            "allowed: 1 with enabled false; take it out, or set enabled to true",
+            id="slices of a plugin that is not installed",
+        ),
+        pytest.param(
             AWS_CREATED,
             "devicePlugin.timeSlicing",
             2,
@@ -494,7 +562,7 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             id="slices on Bottlerocket",
         ),
         pytest.param(
-            several(AWS_ATTACHED, gpuPools__l40s__autoscaler="karpenter", cluster__autoMode=True),
+            AUTO_MODE,
             "devicePlugin.timeSlicing",
             2,
             "inference:devicePlugin.timeSlicing: does not reach the nodes of pool l40s, which bring a device plugin of "
@@ -512,7 +580,7 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             id="the cluster autoscaler in auto mode",
         ),
         pytest.param(
-            several(AWS_ATTACHED, gpuPools__l40s__autoscaler="karpenter", cluster__autoMode=True),
+            AUTO_MODE,
             "gpuPools.l40s.ami",
             "bottlerocket",
             "inference:gpuPools.l40s.ami: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
@@ -520,12 +588,44 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
             id="an AMI in auto mode",
         ),
         pytest.param(
-            several(AWS_ATTACHED, gpuPools__l40s__autoscaler="karpenter", cluster__autoMode=True),
+            AUTO_MODE,
             "gpuPools.l40s.amiRelease",
             "1.34.2-20260917",
             "inference:gpuPools.l40s.amiRelease: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
             "take it out, or use a cluster without Auto Mode",
             id="a release in auto mode",
+        ),
+        pytest.param(
+            AUTO_MODE,
+            "gpuPools.l40s.disk",
+            {"sizeGiB": 200},
+            "inference:gpuPools.l40s.disk: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
+            "take it out, or use a cluster without Auto Mode",
+            id="a disk in auto mode",
+        ),
+        pytest.param(
+            AUTO_MODE,
+            "gpuPools.l40s.tags",
+            {"team": "search"},
+            "inference:gpuPools.l40s.tags: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
+            "take it out, or use a cluster without Auto Mode",
+            id="tags of nodes in auto mode",
+        ),
+        pytest.param(
+            changed(AUTO_MODE, "gpuPools.l40s.zones", ["us-west-2a"]),
+            "gpuPools.l40s.reservation",
+            "cr-0a1b2c3d4e5f60001",
+            "inference:gpuPools.l40s.reservation: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
+            "take it out, or use a cluster without Auto Mode",
+            id="a reservation in auto mode",
+        ),
+        pytest.param(
+            EFA,
+            "gpuPools.l40s.efa",
+            True,
+            "inference:gpuPools.l40s.efa: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
+            "take it out, or use a cluster without Auto Mode",
+            id="an adapter in auto mode",
         ),
         pytest.param(
             AWS_ATTACHED,
@@ -613,7 +713,8 @@ def test_a_region_is_asked_for_on_aws_and_nowhere_else() -> None:
             "set it with: pulumi config set --path 'aws:region' us-west-2"
         )
     ]
-    assert settings(SMALLEST | {"aws:region": "somebody else's"}).region is None
+    elsewhere = settings(SMALLEST | {"aws:region": "somebody else's", "aws:profile": ""})
+    assert (elsewhere.region, elsewhere.profile) == (None, None)
 
 
 def test_the_kinds_of_sections_are_told_apart() -> None:
@@ -621,11 +722,21 @@ def test_the_kinds_of_sections_are_told_apart() -> None:
     assert isinstance(settings(AWS_ATTACHED).gpu_pools["l40s"], EksPool)
     existing = changed(AWS_ATTACHED, "gpuPools.l40s", SMALLEST["gpuPools"]["l4"])
     assert isinstance(settings(existing).gpu_pools["l40s"], ExistingPool)
-    empty = changed(AWS_ATTACHED, "gpuPools.l40s", {})
-    assert [line.split(";")[0] for line in mistakes(empty)] == [
-        "inference:gpuPools.l40s.nodes: is missing",
-        "inference:gpuPools.l40s.gpu: is missing",
-    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "pool", "missing"),
+    [(AWS_ATTACHED, "l40s", ["instanceType", "max", "zones"]), (SMALLEST, "l4", ["nodes", "gpu"])],
+    ids=["aws", "elsewhere"],
+)
+def test_an_empty_pool_is_asked_for_what_its_cluster_needs(
+    config: dict[str, Any], pool: str, missing: list[str]
+) -> None:
+    lines = mistakes(changed(config, f"gpuPools.{pool}", {}))
+    assert [line.split(";")[0] for line in lines] == [f"inference:gpuPools.{pool}.{key}: is missing" for key in missing]
+    lines = mistakes(changed(config, f"gpuPools.{pool}", {"colour": "red"}))
+    expected = [*missing, "colour"]
+    assert [line.split(":")[1] for line in lines] == [f"gpuPools.{pool}.{key}" for key in expected]
 
 
 def test_slices_are_counted_before_they_are_refused() -> None:

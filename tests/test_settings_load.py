@@ -38,10 +38,11 @@ def test_settings_come_from_the_projects_own_keys() -> None:
     assert load(configure(raw(SMALLEST))) == settings(SMALLEST)
 
 
-def test_the_region_is_the_aws_providers_own_setting() -> None:
+def test_region_and_profile_are_the_aws_providers_own_settings() -> None:
     loaded = load(configure(raw(AWS_ATTACHED)))
     assert loaded == settings(AWS_ATTACHED)
-    assert loaded.region == "us-west-2"
+    assert (loaded.region, loaded.profile) == ("us-west-2", None)
+    assert load(configure(raw(AWS_ATTACHED | {"aws:profile": "ml"}))).profile == "ml"
 
 
 def test_settings_come_from_the_environment_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

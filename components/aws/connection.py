@@ -38,7 +38,7 @@ class EksConnection:
 def connect_eks(cluster: EksCluster, region: str, settings: Settings) -> kubernetes.Connection:
     """A connection to the cluster that the settings create, or else name."""
     if cluster.create is None:
-        return _attach(cluster, region)
+        return _attach(cluster, region, settings.profile)
     return _create(cluster, cluster.create, region, settings)
 
 
@@ -47,10 +47,14 @@ def tags_of(cluster: EksCluster) -> dict[str, str]:
     return {"inference/cluster": cluster.name, "managed-by": "pulumi", **cluster.tags}
 
 
-def _attach(cluster: EksCluster, region: str) -> kubernetes.Connection:
+def _attach(cluster: EksCluster, region: str, profile: str | None) -> kubernetes.Connection:
     found = aws.eks.get_cluster_output(name=cluster.name)
     provider = _provider(
-        cluster.name, region, endpoint=found.endpoint, certificate_authority=found.certificate_authorities[0].data
+        cluster.name,
+        region,
+        profile,
+        endpoint=found.endpoint,
+        certificate_authority=found.certificate_authorities[0].data,
     )
     eks = EksConnection(
         name=cluster.name,
@@ -81,6 +85,7 @@ def _create(cluster: EksCluster, create: CreateCluster, region: str, settings: S
     provider = _provider(
         cluster.name,
         region,
+        settings.profile,
         endpoint=made.endpoint,
         certificate_authority=made.certificate_authority,
         after=made.ready,
@@ -149,6 +154,7 @@ def _autoscalers(
 def _provider(
     name: str,
     region: str,
+    profile: str | None,
     *,
     endpoint: pulumi.Input[str],
     certificate_authority: pulumi.Input[str],
@@ -158,6 +164,8 @@ def _provider(
     return k8s.Provider(
         "cluster",
         cluster_identifier=name,
-        kubeconfig=kubeconfig(name, region, endpoint=endpoint, certificate_authority=certificate_authority),
+        kubeconfig=kubeconfig(
+            name, region, profile=profile, endpoint=endpoint, certificate_authority=certificate_authority
+        ),
         opts=pulumi.ResourceOptions(depends_on=list(after)),
     )

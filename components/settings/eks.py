@@ -71,15 +71,17 @@ class CreateCluster(BaseModel):
     )
     admins: tuple[Arn, ...] = Field(default=(), description="ARNs of IAM principals that administer the cluster.")
     creator_is_admin: bool = Field(
-        default=True, description="Whether who runs `pulumi up` first administers the cluster: then not named in admins as well, where "
-        "EKS refuses a second entry; else one of them.",
+        default=True,
+        description="Whether who runs `pulumi up` first administers the cluster: then not to be one of admins, where "
+        "EKS refuses a second entry; else to be one.",
     )
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = Field(
         default=30, description="Days that the control plane's logs are kept."
     )
     addons: Mapping[Name, AddonVersion] = Field(
-        default={}, description="Versions of EKS add-ons by name; without one EKS takes its default for the cluster's. Others than the "
-        "program's are installed too, without a role.",
+        default={},
+        description="Versions of EKS add-ons by name; without one EKS takes its default for the cluster's. Others than "
+        "the program's are installed too, without a role.",
     )
     system: SystemNodes = Field(default=SystemNodes(), description="Nodes without GPUs.")
 

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.settings.checks import mistakes_between_sections
 from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key, without_misspelt
-from components.settings.pools import GpuPool
+from components.settings.pools import ExistingPool, GpuPool
 from components.settings.schema import TOKEN_KEY, settings_schema
-from components.settings.stack import AWS_KEYS, REGION_KEY, Settings
+from components.settings.stack import AWS_KEYS, Settings
 
 _POOL: Final[TypeAdapter[GpuPool]] = TypeAdapter(GpuPool)
 
@@ -55,13 +55,12 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
     """
     mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets)]
     tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
-    if not _on_aws(tree):
-        tree.pop(REGION_KEY, None)
+    tree = _for_aws(tree) if _on_aws(tree) else {key: value for key, value in tree.items() if key not in AWS_KEYS}
     try:
         settings = Settings.model_validate(tree, context={"pools": _gpus_by_pool(tree)})
     except ValidationError as error:
         schema = settings_schema()
-        known = [*(key for key in schema["properties"] if key != REGION_KEY), TOKEN_KEY]
+        known = [*(key for key in schema["properties"] if key not in AWS_KEYS), TOKEN_KEY]
         found = [each for each in error.errors(include_url=False) if each["loc"][0] not in secrets]
         mistakes += [
             unknown_key(each["loc"], known)
@@ -77,7 +76,7 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
 
 
 def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:
-    """Every key of the project with its text, the AWS provider's region, and which of them hold a secret.
+    """Every key of the project with its text, the AWS provider's that are read, and which of them hold a secret.
 
     `pulumi.Config` answers for known keys only; the names of all come from where it looks itself, so that a misspelt
     section is noticed.
@@ -85,9 +84,8 @@ def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:
     prefix = f"{config.name}:"
     names = sorted({key for key in (*get_config_env(), *CONFIG.get()) if key.startswith(prefix)})
     values = {key.removeprefix(prefix): config.get(key.removeprefix(prefix)) or "" for key in names}
-    region = pulumi.Config("aws").get("region")
-    if region is not None:
-        values[REGION_KEY] = region
+    theirs = {key: pulumi.Config("aws").get(key.removeprefix("aws:")) for key in AWS_KEYS}
+    values |= {key: value for key, value in theirs.items() if value is not None}
     return values, frozenset(key.removeprefix(prefix) for key in names if is_config_secret(key))
 
 
@@ -102,9 +100,22 @@ def _decode(value: str) -> Any:
 
 
 def _on_aws(tree: Mapping[str, Any]) -> bool:
-    """Whether the stack uses AWS: the region is another's affair where it does not."""
+    """Whether the stack uses AWS: the provider's keys are another's affair where it does not."""
     cluster = tree.get("cluster")
     return isinstance(cluster, dict) and cluster.get("provider") == "aws"
+
+
+def _for_aws(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with a key in each pool that says nothing yet of its kind: on AWS that is one that EKS provides."""
+    pools = tree.get("gpuPools")
+    if not isinstance(pools, dict):
+        return dict(tree)
+    return {**tree, "gpuPools": {name: _with_kind(pool) for name, pool in pools.items()}}
+
+
+def _with_kind(pool: Any) -> Any:
+    existing = {field.alias for field in ExistingPool.model_fields.values()}
+    return {"min": 0, **pool} if isinstance(pool, dict) and not existing & pool.keys() else pool
 
 
 def _gpus_by_pool(tree: Mapping[str, Any]) -> dict[str, int | None]:

@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pulumi_aws as aws
 import pytest
 
 from components.aws import policies
 from components.aws.addons import BEFORE_NODES
 from tests.aws.connected import Recorder, connected, trust
+from tests.aws.tags import taggable
 from tests.components.program import SECRET, plain
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed
 
@@ -79,10 +79,16 @@ def test_auto_mode_is_handed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "region"), [(AWS_ATTACHED, "prod", "us-west-2"), (AWS_CREATED, "dev", "us-east-2")]
+    ("config", "name", "region", "profile"),
+    [
+        (AWS_ATTACHED, "prod", "us-west-2", []),
+        (AWS_ATTACHED | {"aws:profile": "ml"}, "prod", "us-west-2", ["--profile", "ml"]),
+        (AWS_CREATED, "dev", "us-east-2", ["--profile", "search"]),
+    ],
+    ids=["attached", "attached with a profile", "created with a profile"],
 )
 def test_the_kubeconfig_is_secret_and_asks_the_aws_cli_for_every_token(
-    config: dict[str, Any], name: str, region: str
+    config: dict[str, Any], name: str, region: str, profile: list[str]
 ) -> None:
     recorder = connected(config)
     provider = recorder.one("kubernetes")
@@ -97,7 +103,7 @@ def test_the_kubeconfig_is_secret_and_asks_the_aws_cli_for_every_token(
         "exec": {
             "apiVersion": "client.authentication.k8s.io/v1beta1",
             "command": "aws",
-            "args": ["eks", "get-token", "--cluster-name", name, "--region", region, "--output", "json"],
+            "args": ["eks", "get-token", "--cluster-name", name, "--region", region, "--output", "json", *profile],
             "interactiveMode": "Never",
             "provideClusterInfo": False,
         }
@@ -201,11 +207,9 @@ def test_everything_that_can_be_tagged_is_tagged(created: Recorder) -> None:
     tags = {"inference/cluster": "dev", "managed-by": "pulumi", "team": "search", "cost-centre": "42"}
     tagged = 0
     for each in created.registrations:
-        if each.type.startswith("aws:"):
-            module, _, kind = each.type.split(":")[1].partition("/")[0], None, each.type.split(":")[2]
-            if hasattr(getattr(getattr(aws, module), kind), "tags"):
-                assert tags.items() <= each.inputs["tags"].items(), each.urn
-                tagged += 1
+        if each.type.startswith("aws:") and taggable(each.type):
+            assert tags.items() <= each.inputs["tags"].items(), each.urn
+            tagged += 1
     assert tagged > 40
     assert created.eks["tags"] == tags
 

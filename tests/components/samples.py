@@ -114,6 +114,7 @@ AWS_ATTACHED: Final[dict[str, Any]] = {
 # A cluster to be created, and everything that can be overridden on AWS, overridden.
 AWS_CREATED: Final[dict[str, Any]] = {
     "aws:region": "us-east-2",
+    "aws:profile": "search",
     "cluster": {
         "provider": "aws",
         "name": "dev",
@@ -157,7 +158,6 @@ AWS_CREATED: Final[dict[str, Any]] = {
         "l4": {
             "instanceType": "g6.12xlarge",
             "alternatives": ["g6.24xlarge"],
-            "min": 1,
             "max": 3,
             "zones": ["us-east-2b"],
             "capacity": "SPOT",

@@ -23,6 +23,14 @@ def test_nodes_are_those_that_the_pools_describe() -> None:
     assert all(dict(node.labels)["inference/gpu-pool"] == "l4" for node in nodes)
 
 
+def test_region_and_profile_of_the_aws_provider_are_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = stack.file("prod").read_text().replace("config:\n", "config:\n  aws:profile: ml\n")
+    (tmp_path / "Pulumi.own.yaml").write_text(text)
+    monkeypatch.setattr(stack, "CHECKOUT", tmp_path)
+    read = stack.read("own")
+    assert (read.region, read.profile) == ("us-west-2", "ml")
+
+
 def test_an_unknown_stack_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
         Fault, match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local, prod; run: make up STACK=local$"
