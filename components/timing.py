@@ -2,8 +2,8 @@
 
     load estimate      weights / bandwidth + engine start
     startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
-    progress deadline  image pull + startup budget + minReadySeconds + grace: from one new replica to the next; and the
-                       seeding deadline, where replicas seed their own nodes before the startup probe begins
+    progress deadline  new node + image pull + startup budget + minReadySeconds + grace: from one replica to the next;
+                       and the seeding deadline, where replicas seed their own nodes before the startup probe begins
     Pulumi's timeout   as many progress deadlines as replicas are deployed, since surge 1 replaces them one by one
 
 Hence startup budget < progress deadline < Pulumi's timeout, and who gives up first knows the reason best: the kubelet
@@ -51,7 +51,9 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     # The preStop sleep counts towards the grace period.
     grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
     # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
-    progress_deadline = model.rollout.image_pull_seconds + startup_budget + model.rollout.min_ready_seconds + grace
+    rollout = model.rollout
+    arrival = (rollout.node_seconds or 0) + rollout.image_pull_seconds
+    progress_deadline = arrival + startup_budget + rollout.min_ready_seconds + grace
     if seeds:
         progress_deadline += seeding_deadline(model.weights)
     return Timing(

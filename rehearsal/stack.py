@@ -127,7 +127,8 @@ def users_kubectl(settings: Settings, tools: Tools, places: Places, kubeconfig: 
 def write_kubeconfig(settings: Settings, kubectl: Kubectl) -> None:
     """Have AWS's own CLI write the kubeconfig of a cluster on EKS; it is what the program's provider runs too."""
     where = ("--name", settings.cluster.name, "--region", str(settings.region), "--kubeconfig", kubectl.kubeconfig)
-    run("aws", "eks", "update-kubeconfig", *where, then="run make up again")
+    profile = ("--profile", settings.profile) if settings.profile else ()
+    run("aws", "eks", "update-kubeconfig", *where, *profile, then="run make up again")
 
 
 def existing_kubeconfig(settings: Settings) -> str:

@@ -82,3 +82,7 @@ class Rollout(BaseModel):
     image_pull_seconds: Annotated[int, Field(ge=0, le=7200), NOT_BOOL] = Field(
         default=600, description="Time to allow a node for pulling the image, before the rollout counts as failed."
     )
+    node_seconds: Annotated[int, Field(ge=0, le=7200), NOT_BOOL] | None = Field(
+        default=None,
+        description="Time to allow an autoscaler for adding a node; without it 600 for nodes of EKS, 0 for others.",
+    )

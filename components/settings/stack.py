@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
-from components.settings.pools import GpuPool
+from components.settings.pools import EksPool, GpuPool
 from components.settings.section import SECTION, refusal
 from components.settings.storage import Storage
 from components.settings.types import Name, NamespaceName, Region, Text
@@ -22,6 +22,9 @@ REGION_KEY: Final = "aws:region"
 PROFILE_KEY: Final = "aws:profile"
 AWS_KEYS: Final = (REGION_KEY, PROFILE_KEY)
 """The AWS provider's own keys, which this program reads as well: not below `inference:`."""
+
+# From the pending pod to a node with a GPU that the device plugin has announced: minutes, where capacity is there.
+EKS_NODE_SECONDS: Final = 600
 
 
 class Settings(BaseModel):
@@ -59,9 +62,10 @@ class Settings(BaseModel):
 
     @field_validator("models")
     @classmethod
-    def _read_as_fast_as_their_storage(cls, value: Mapping[str, Model], info: ValidationInfo) -> Mapping[str, Model]:
+    def _know_their_storage_and_nodes(cls, value: Mapping[str, Model], info: ValidationInfo) -> Mapping[str, Model]:
         storage: Mapping[str, Storage] = info.data.get("storage", {})
-        return {name: _with_rate_of(storage, model) for name, model in value.items()}
+        pools: Mapping[str, GpuPool] = info.data.get("gpu_pools", {})
+        return {name: _on_nodes_of(pools, _with_rate_of(storage, model)) for name, model in value.items()}
 
     @field_validator("device_plugin")
     @classmethod
@@ -89,3 +93,11 @@ def _with_rate_of(storage: Mapping[str, Storage], model: Model) -> Model:
         return model
     rate = storage[weights.storage].bandwidth_mbps
     return model.model_copy(update={"weights": weights.model_copy(update={"bandwidth_mbps": rate})})
+
+
+def _on_nodes_of(pools: Mapping[str, GpuPool], model: Model) -> Model:
+    """The model with the time that its pool's nodes take to come, where the stack gives none."""
+    if model.rollout.node_seconds is not None:
+        return model
+    seconds = EKS_NODE_SECONDS if isinstance(pools.get(model.pool), EksPool) else 0
+    return model.model_copy(update={"rollout": model.rollout.model_copy(update={"node_seconds": seconds})})

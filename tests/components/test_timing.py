@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.timing import STARTUP_PERIOD, load_estimate, seeding_deadline, seeding_timeout, timing
 from rehearsal.hub import model as hub
-from tests.components.samples import SMALLEST, changed, chat, settings
+from tests.components.samples import AWS_ATTACHED, SMALLEST, changed, chat, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,3 +96,11 @@ def test_who_knows_the_reason_best_gives_up_first(
     assert ready < times.progress_deadline
     assert drain < times.grace
     assert seeding_deadline(model.weights) < seeding_timeout(model.weights)
+
+
+def test_a_rollout_on_eks_leaves_time_for_a_node_to_come() -> None:
+    here, eks = chat(), chat(AWS_ATTACHED)
+    assert here.rollout.node_seconds == 0
+    assert eks.rollout.node_seconds == 600
+    quick = chat(changed(AWS_ATTACHED, "models.chat.rollout", {"nodeSeconds": 60}))
+    assert timing(eks).progress_deadline - timing(quick).progress_deadline == 540
