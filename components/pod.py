@@ -7,7 +7,7 @@ from typing import Final
 
 import pulumi_kubernetes as k8s
 
-from components.settings import Resources
+from components.settings import Resources, taint_parts
 
 # Above 10000, so that it is no user of the node. Writer and readers of the weights share it.
 USER: Final = 65532
@@ -64,9 +64,8 @@ def pull_secrets(names: Sequence[str]) -> list[k8s.core.v1.LocalObjectReferenceA
 
 def toleration(taint: str) -> k8s.core.v1.TolerationArgs:
     """The toleration of exactly one taint, written `KEY[=VALUE]:EFFECT`."""
-    pair, _, effect = taint.rpartition(":")
-    key, _, value = pair.partition("=")
-    return k8s.core.v1.TolerationArgs(key=key, operator="Equal", value=value, effect=effect)
+    parts = taint_parts(taint)
+    return k8s.core.v1.TolerationArgs(key=parts["key"], operator="Equal", value=parts["value"], effect=parts["effect"])
 
 
 def environment(*layers: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:

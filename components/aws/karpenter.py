@@ -15,8 +15,8 @@ from components.aws.launch_template import DEVICES, efa_security_group
 from components.aws.roles import node_role
 from components.aws.user_data import script
 from components.gpu_node_pool import GENERATION_LABEL
-from components.pod import MANAGED_BY, toleration
-from components.settings import EksPool
+from components.pod import MANAGED_BY
+from components.settings import EksPool, taint_parts
 
 CAPACITY_TYPES: Final = {"ON_DEMAND": "on-demand", "SPOT": "spot", "CAPACITY_BLOCK": "reserved"}
 AUTO_MODE_LIFE: Final = "504h"
@@ -84,7 +84,6 @@ def node_pool_spec(
 
     A node whose class has changed since (a newer AMI) stays until it is empty, unless the pool is updated in place.
     """
-    taint = toleration(pool.taint)
     group, kind = ("eks.amazonaws.com", "NodeClass") if auto_mode else ("karpenter.k8s.aws", "EC2NodeClass")
     drifting = "0" if pool.updates == "replace" else str(pool.max_unavailable)
     capacity = "reserved" if pool.reservation else CAPACITY_TYPES[pool.capacity]
@@ -98,7 +97,7 @@ def node_pool_spec(
                     _one_of("topology.kubernetes.io/zone", pool.zones),
                     _one_of("karpenter.sh/capacity-type", [capacity]),
                 ],
-                "taints": [{"key": taint.key, "value": taint.value, "effect": taint.effect}],
+                "taints": [taint_parts(pool.taint)],
                 "expireAfter": AUTO_MODE_LIFE if auto_mode else "Never",
             },
         },

@@ -12,8 +12,7 @@ from components.aws.connection import EksConnection
 from components.aws.generation import generation, labels, subnet_ids, with_generation
 from components.aws.launch_template import launch_template, needs_template
 from components.aws.roles import node_role
-from components.pod import toleration
-from components.settings import EksPool
+from components.settings import EksPool, taint_parts
 
 AMI_TYPES: Final = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
 EFFECTS: Final = {
@@ -79,8 +78,8 @@ def node_group(
 
 def taint(text: str) -> aws.eks.NodeGroupTaintArgs:
     """A taint written `KEY[=VALUE]:EFFECT`, as EKS has it."""
-    parts = toleration(text)
-    return aws.eks.NodeGroupTaintArgs(key=str(parts.key), value=parts.value or None, effect=EFFECTS[str(parts.effect)])
+    parts = taint_parts(text)
+    return aws.eks.NodeGroupTaintArgs(key=parts["key"], value=parts["value"] or None, effect=EFFECTS[parts["effect"]])
 
 
 def template_tags(pool: EksPool, pods_per_gpu: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from components.settings.pools import Disk, EksPool, ExistingPool, Gpu, GpuPool
 from components.settings.rollout import Probe
 from components.settings.stack import Cluster, Settings
 from components.settings.storage import Efs, Fsx, Gp3, InstanceStore, Storage
-from components.settings.types import repository, revision, size_bytes
+from components.settings.types import repository, revision, size_bytes, taint_parts
 from components.settings.weights import Weights
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "repository",
     "revision",
     "size_bytes",
+    "taint_parts",
 ]

@@ -290,6 +290,13 @@ def cpus(amount: str) -> float:
     return int(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
 
 
+def taint_parts(taint: str) -> dict[str, str]:
+    """Key, value and effect of a `Taint`; the value of one without is empty."""
+    pair, _, effect = taint.rpartition(":")
+    key, _, value = pair.partition("=")
+    return {"key": key, "value": value, "effect": effect}
+
+
 def repository(source: str) -> str:
     """`OWNER/NAME` of a `Source`."""
     return source.removeprefix("hf://").split("@")[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from components.settings import taint_parts
 from rehearsal.cluster.certificates import node_file
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Folders, Layout, NodeSpec
@@ -177,7 +178,7 @@ def _kubelet(layout: Layout, node: NodeSpec, cgroup_root: str) -> str:
             "clusterDNS": [str(layout.network.dns)],
             "clusterDomain": CLUSTER_DOMAIN,
             "resolvConf": str(layout.folders.node(node.name) / "etc/resolv.conf"),
-            "registerWithTaints": [_taint(taint) for taint in node.taints],
+            "registerWithTaints": [taint_parts(taint) for taint in node.taints],
             # Images come from archives, not from a registry: one that is collected would be gone for good.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
@@ -187,12 +188,6 @@ def _kubelet(layout: Layout, node: NodeSpec, cgroup_root: str) -> str:
             "logging": {"verbosity": 1},
         }
     )
-
-
-def _taint(text: str) -> dict[str, str]:
-    assignment, effect = text.rsplit(":", 1)
-    key, _, value = assignment.partition("=")
-    return {"key": key, "value": value, "effect": effect}
 
 
 def _kube_proxy(layout: Layout, node: NodeSpec) -> str:
