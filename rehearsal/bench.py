@@ -34,6 +34,8 @@ SECOND_UP_S = 30.0
 PREVIEW_RATIO = 2.5
 RESIDENT_GIB = 3.0
 REPEATS = 5
+PROD = "prod"
+"""The stack on AWS that is previewed without an account, whatever runs."""
 EMPTY = "empty"
 """The project and the stack whose program does nothing."""
 
@@ -73,12 +75,12 @@ def changed_resources(update: Mapping[str, Any]) -> int:
     return sum(count for operation, count in update["resourceChanges"].items() if operation not in UNCHANGED)
 
 
-def preview_figure(local: Sequence[Sample], empty: Sequence[Sample]) -> Figure:
-    """The median preview of the stack over the median preview of an empty program."""
-    ratio = _median_wall(local) / _median_wall(empty)
-    cpu = statistics.median(each.cpu_s for each in local) / statistics.median(each.cpu_s for each in empty)
-    figure = Figure(name="preview over an empty program's", measured=ratio, unit="x", note=f"in CPU time {cpu:.2f} x")
-    return against(figure, PREVIEW_RATIO)
+def preview_figure(name: str, own: Sequence[Sample], empty: Sequence[Sample]) -> Figure:
+    """The median preview of stack `name` over the median preview of an empty program."""
+    ratio = _median_wall(own) / _median_wall(empty)
+    cpu = statistics.median(each.cpu_s for each in own) / statistics.median(each.cpu_s for each in empty)
+    what, note = f"preview of {name} over an empty program's", f"in CPU time {cpu:.2f} x"
+    return against(Figure(name=what, measured=ratio, unit="x", note=note), PREVIEW_RATIO)
 
 
 def preview_part(name: str, samples: Sequence[Sample]) -> Figure:
@@ -173,11 +175,15 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     tools = toolchain.ensure_cli(places)
     engine = embedded(places, tools, str(cluster.network_block()))
     figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
-    title = f"{repeats + 1} previews of {name} and of an empty program, in turns"
-    with step(title, about_s=(repeats + 1) * 8), tempfile.TemporaryDirectory() as folder:
-        alone = throwaway(Path(folder) / "state", places, tools, kubeconfig=os.devnull)
-        local, empty = _previews(name, engine, alone, Path(folder), repeats)
-    return [*figures, preview_figure(local, empty), preview_part(name, local), preview_part("empty program", empty)]
+    title = f"{repeats + 1} previews of {name}, of {PROD} and of an empty program, in turns"
+    with step(title, about_s=(repeats + 1) * 3), tempfile.TemporaryDirectory() as folder:
+        backend = Path(folder) / "state"
+        alone = throwaway(backend, places, tools, kubeconfig=os.devnull)
+        on_aws = throwaway(backend, places, tools, kubeconfig=os.devnull, stand_ins=("aws",))
+        local, prod, empty = _previews(name, engine, alone, on_aws, Path(folder), repeats)
+    figures += [preview_figure(name, local, empty), preview_figure(PROD, prod, empty)]
+    parts = {name: local, PROD: prod, "empty program": empty}
+    return [*figures, *(preview_part(each, samples) for each, samples in parts.items())]
 
 
 def _median_wall(samples: Iterable[Sample]) -> float:
@@ -259,27 +265,36 @@ def groups(layout: Layout) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _previews(name: str, engine: Pulumi, alone: Pulumi, folder: Path, repeats: int) -> list[list[Sample]]:
-    """Samples of the stack's previews and of an empty program's: same CLI, language host and Python environment.
+def _previews(
+    name: str, engine: Pulumi, alone: Pulumi, on_aws: Pulumi, folder: Path, repeats: int
+) -> list[list[Sample]]:
+    """Samples of previews of the stack, of prod and of an empty program: same CLI, language host and environment.
 
-    The empty program is run by `alone`, on a backend of its own; what both need is put into `folder`.
+    Prod is previewed by `on_aws`, without an account, and the empty program by `alone`; what is needed is put into
+    `folder`.
     """
     project = folder / "project"
     project.mkdir()
     empty_project(project, yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())["runtime"])
     alone.read("stack", "init", "--stack", EMPTY, "--no-select", folder=project)
     # A copy: Pulumi writes to the configuration file that it is given.
-    config = shutil.copy(stack.file(name), folder)
+    (folder / "prod").mkdir()
+    config, prod_config = shutil.copy(stack.file(name), folder), shutil.copy(stack.file(PROD), folder / "prod")
+    on_aws.select(PROD, Path(prod_config))
     arguments = ("preview", "--non-interactive", "--suppress-progress", "--diff", "--stack")
 
     def of_stack() -> Sample:
         return _timed(lambda: engine.read(*arguments, name, "--config-file", str(config)))
 
+    def of_prod() -> Sample:
+        return _timed(lambda: on_aws.read(*arguments, PROD, "--config-file", str(prod_config)))
+
     def of_nothing() -> Sample:
         return _timed(lambda: alone.read(*arguments, EMPTY, folder=project))
 
-    alternate([of_stack, of_nothing], 1)  # fills the host's file cache; not counted
-    return alternate([of_stack, of_nothing], repeats)
+    run = [of_stack, of_prod, of_nothing]
+    alternate(run, 1)  # fills the host's file cache; not counted
+    return alternate(run, repeats)
 
 
 def _timed(run: Callable[[], object]) -> Sample:

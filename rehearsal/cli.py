@@ -121,6 +121,8 @@ def preview(name: Stack = "local") -> None:
     places = Places.of_user()
     tools = toolchain.ensure_cli(places)
     with tempfile.TemporaryDirectory() as folder:
+        # Pulumi writes to the file that it is given (a salt, `-c` values).
+        config = Path(shutil.copy(stack.file(name), folder))
         kubeconfig = os.devnull
         engine = None
         if existing_cluster():
@@ -130,16 +132,14 @@ def preview(name: Stack = "local") -> None:
         elif stack.says_aws(name):
             # Without an account: the official plugin would ask it even in a preview.
             engine = throwaway(Path(folder) / "state", places, tools, kubeconfig, stand_ins=("aws",))
-            engine.select(name)
+            engine.select(name, config)
         elif places.kubeconfig.exists():
             engine = embedded(places, tools, str(cluster.network_block()))
         if engine is None or not engine.knows(name):
             # Nothing of this stack is up: against an empty state, and without a cluster unless the user names one.
             engine = throwaway(Path(folder) / "state", places, tools, kubeconfig)
-            engine.select(name)
-        # Pulumi writes to the file that it is given (a salt, `-c` values).
-        config = shutil.copy(stack.file(name), folder)
-        raise typer.Exit(engine.preview(name, Path(config)))
+            engine.select(name, config)
+        raise typer.Exit(engine.preview(name, config))
 
 
 @app.command("rehearse-aws")

@@ -34,10 +34,12 @@ def plugin_path(
     if not _installed("pulumi-language-python", environment):
         # An installed Pulumi has its language hosts beside it; the one that was built here has none.
         folders += [str(STAND_INS / "language"), str(places.bin)]
-    wanted = [*stand_ins]
-    if "kubernetes" not in wanted and not official(KUBERNETES, places, tools, environment):
-        wanted += ["kubernetes"]
-    return [*folders, *(str(STAND_INS / name) for name in wanted)]
+    if "aws" in stand_ins:
+        folders += [str(STAND_INS / "aws")]
+    if "kubernetes" in stand_ins or not official(KUBERNETES, places, tools, environment):
+        # Beside the stand-in for aws there is no cluster to ask.
+        folders += [str(STAND_INS / ("kubernetes-on-aws" if "aws" in stand_ins else "kubernetes"))]
+    return folders
 
 
 def require_aws(places: Places, tools: Tools, environment: Mapping[str, str]) -> None:

@@ -62,10 +62,13 @@ class Pulumi:
         listed = json.loads(self.read("stack", "ls", "--json"))
         return stack in {entry["name"].rsplit("/", 1)[-1] for entry in listed}
 
-    def select(self, stack: str) -> None:
-        """Have the stack, and free it from an operation that was killed."""
+    def select(self, stack: str, config: Path | None = None) -> None:
+        """Have the stack, and free it from an operation that was killed.
+
+        `config` is a copy of its file, by the same name, that Pulumi may write to and that later commands are given.
+        """
         if not self.knows(stack):
-            self._initialise(stack)
+            self._initialise(stack, config)
         elif self._abandoned(stack):
             notes.print(f"an earlier run on stack {stack} was killed: unlocking it")
             self.read("cancel", "--yes", "--stack", stack)
@@ -103,14 +106,19 @@ class Pulumi:
         """Preview the stack with the configuration file `config`; give Pulumi's exit code."""
         return self.run("preview", "--stack", stack, "--diff", "--config-file", str(config), *display())
 
-    def _initialise(self, stack: str) -> None:
+    def _initialise(self, stack: str, config: Path | None) -> None:
         if self.keeps_stacks:
             self.read("stack", "init", "--stack", stack, "--no-select")
             return
-        # Pulumi writes the salt of its passphrase into the stack's file, which here is a shipped one.
+        # Pulumi writes the salt of its passphrase into the stack's file, a shipped one here, unless it has one.
+        # State and file get the same: of two salts, every command derives two keys, a tenth of a second each.
+        shipped = CHECKOUT / f"Pulumi.{stack}.yaml"
         with tempfile.TemporaryDirectory() as folder:
-            shutil.copy(CHECKOUT / PROJECT_FILE, folder)
-            self.read("stack", "init", "--stack", stack, "--no-select", folder=Path(folder))
+            home = config.parent if config else Path(folder)
+            if not config and shipped.exists():
+                shutil.copy(shipped, home)
+            shutil.copy(CHECKOUT / PROJECT_FILE, home)
+            self.read("stack", "init", "--stack", stack, "--no-select", folder=home)
 
     def _abandoned(self, stack: str) -> bool:
         """Whether the stack is locked by a process of this host that is gone; only a file backend's lock can tell."""

@@ -44,13 +44,13 @@ def test_every_resource_that_pulumi_did_not_leave_as_it_was_counts_as_changed(
 
 
 def test_the_preview_is_compared_by_medians_so_that_one_slow_run_does_not_count() -> None:
-    figure = bench.preview_figure(samples(4.0, 20.0, 3.9, 4.1, 4.0), samples(2.0, 1.9, 2.1, 30.0, 2.0))
-    assert figure.measured == 2.0
+    figure = bench.preview_figure("prod", samples(4.0, 20.0, 3.9, 4.1, 4.0), samples(2.0, 1.9, 2.1, 30.0, 2.0))
+    assert (figure.name, figure.measured) == ("preview of prod over an empty program's", 2.0)
     assert figure.ratio == pytest.approx(2.0 / 2.5)
 
 
 def test_the_preview_s_cpu_time_is_compared_beside_its_time() -> None:
-    figure = bench.preview_figure(samples(4.0, cpu=3.0), samples(2.0, cpu=1.2))
+    figure = bench.preview_figure("local", samples(4.0, cpu=3.0), samples(2.0, cpu=1.2))
     assert figure.note == "in CPU time 2.50 x"
 
 
@@ -144,3 +144,23 @@ def test_a_make_up_that_had_something_to_change_is_a_first_and_the_next_one_coun
     monkeypatch.setattr(bench, "_up_again", lambda *_: next(runs))
     engine = Pulumi(cli=Path("pulumi"), environment={}, keeps_stacks=False)
     assert [figure.measured for figure in bench._second_up("local", engine)] == [9.0, 0]
+
+
+def test_local_prod_and_the_empty_program_are_previewed_in_turns_and_prod_with_a_file_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[tuple[str, str]] = []
+
+    class Engine(Pulumi):
+        def read(self, *arguments: str, folder: Path = CHECKOUT) -> str:
+            if arguments[0] == "preview":
+                ran.append((self.cli.name, arguments[arguments.index("--stack") + 1]))
+            return "[]"
+
+    local, alone, on_aws = (
+        Engine(cli=Path(name), environment={}, keeps_stacks=False) for name in ("local", "alone", "on-aws")
+    )
+    taken = bench._previews("local", local, alone, on_aws, tmp_path, 2)
+    assert ran == [("local", "local"), ("on-aws", "prod"), ("alone", "empty")] * 3
+    assert [len(each) for each in taken] == [2, 2, 2]
+    assert (tmp_path / "prod/Pulumi.prod.yaml").read_text() == (CHECKOUT / "Pulumi.prod.yaml").read_text()

@@ -1,4 +1,4 @@
-"""Starts a stand-in as the engine starts a plugin: `__main__.py language_host|kubernetes_host ... ENGINE_ADDRESS`.
+"""Starts a stand-in as the engine starts a plugin: `__main__.py plugins.language_host ... ENGINE_ADDRESS`.
 
 The port is the first line on stdout; the plugin leaves quietly on SIGINT, on SIGTERM, and when the engine is gone.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main(host: str, engine: str) -> None:
-    """Serve `host` until told to leave."""
+    """Serve `host`, a module of rehearsal's, until told to leave."""
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     # Running the SDK's and the Kubernetes client's __init__ takes seconds; only their stubs and transport are needed.
     for package in ("pulumi", "pulumi.runtime", "kubernetes", "kubernetes.client"):
@@ -28,7 +28,7 @@ def main(host: str, engine: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: leave.set())
     server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", -1)])
-    importlib.import_module(f"rehearsal.plugins.{host}").register(server, engine)
+    importlib.import_module(f"rehearsal.{host}").register(server, engine)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)  # noqa: T201 - so the engine learns the port
     server.start()
     while os.getppid() == parent and not leave.wait(0.5):

@@ -1,9 +1,8 @@
 """The API server, by the official client's configuration and transport. Nothing is asked before it is needed."""
 
+import io
 import json
-import re
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from rehearsal.plugins.told import Told
@@ -27,31 +26,22 @@ class Unreachable(Told):
 class ApiServer:
     """`settings` are the provider's: kubeconfig (a path, or its content), context, namespace."""
 
-    awaits = True
-
     def __init__(self, settings: dict[str, str]) -> None:
         self.settings = settings
         self._kinds: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def _client(self) -> tuple[Any, Any, Any]:
-        given = self.settings.get("kubeconfig", "")
-        if placeholder := re.search(r"https://[^/\s\"']+\.invalid", given):
-            raise Unreachable(f"no Kubernetes is asked: {placeholder[0]} stands for one that a preview does not know")
         from kubernetes import client  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, rarely needed
         from kubernetes.client import configuration, rest  # type: ignore[import-untyped]  # noqa: PLC0415
 
         client.Configuration, client.ApiClient = configuration.Configuration, None  # all that the next import needs
         from kubernetes.config import ConfigException, kube_config  # type: ignore[import-untyped]  # noqa: PLC0415
 
-        settings, context = configuration.Configuration(), self.settings.get("context")
+        settings, given = configuration.Configuration(), self.settings.get("kubeconfig")
+        file = io.StringIO(given) if given and "apiVersion" in given else given
         try:
-            if "apiVersion" in given:
-                import yaml  # noqa: PLC0415 - as above
-
-                kube_config.load_kube_config_from_dict(yaml.safe_load(given), context, settings, persist_config=False)
-            else:
-                kube_config.load_kube_config(given or None, context, settings)
+            kube_config.load_kube_config(file, self.settings.get("context"), settings)
         except (ConfigException, OSError) as fault:
             raise Unreachable(f"no Kubernetes cluster is configured: {fault}") from None
         return rest, rest.RESTClientObject(settings), settings
@@ -73,10 +63,6 @@ class ApiServer:
     def path(self, obj: dict[str, Any]) -> str:
         """Where `obj` is served. Raises Refused (404) where its kind is not."""
         api_version, kind, metadata = obj["apiVersion"], obj["kind"], obj["metadata"]
-        if api_version == "helm.sh/v3":
-            raise Refused(
-                NOT_FOUND, f"Helm release {metadata['name']}: the official plugin is needed to install charts"
-            )
         root = f"/{'apis' if '/' in api_version else 'api'}/{api_version}"
         if kind not in self._kinds.get(root, {}):  # also asked again: its CRD may have come since
             self._kinds[root] = {k["kind"]: k for k in self.ask("GET", root)["resources"] if "/" not in k["name"]}
@@ -85,36 +71,3 @@ class ApiServer:
             raise Refused(NOT_FOUND, f'no matches for kind "{kind}" in {api_version!r}: does its CRD exist?')
         home = metadata.get("namespace") or self.settings.get("namespace") or "default"
         return f"{root}{f'/namespaces/{home}' if served['namespaced'] else ''}/{served['name']}/{metadata['name']}"
-
-
-class Folder(ApiServer):
-    """Stands for a cluster that is not there: what would be applied is written into a folder, a JSON file an object.
-
-    Much as the official plugin's renderYamlToDirectory does; nothing is awaited.
-    """
-
-    awaits = False
-
-    def __init__(self, settings: dict[str, str], folder: Path) -> None:
-        super().__init__(settings)
-        self.folder = folder
-
-    def path(self, obj: dict[str, Any]) -> str:
-        """The object's file."""
-        metadata = obj["metadata"]
-        words = obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"]
-        return str(self.folder / ("-".join(filter(None, words)).replace("/", "-").lower() + ".json"))
-
-    def ask(self, method: str, path: str, body: Any = None, content: str = "", **query: Any) -> Any:
-        """Write, read or remove the file at `path`."""
-        file = Path(path)
-        if method == "PATCH":
-            if "dryRun" not in query:
-                file.write_text(json.dumps(body))
-            return body | {"metadata": body["metadata"] | {"uid": path, "generation": 1}}
-        if not file.is_file():
-            raise Refused(NOT_FOUND, f"{path} not found")
-        found = json.loads(file.read_text())
-        if method == "DELETE":
-            file.unlink()
-        return found | {"metadata": found["metadata"] | {"uid": path, "generation": 1}}

@@ -1,13 +1,12 @@
 """When an object is ready, and what keeps it from being so. Pure but for `ask`, which gets what is related to it.
 
-The rules for a kind, or for the annotation `pulumi.com/waitFor`, are those of the official plugin.
+The rules for a kind are those of the official plugin; it has more of them, and `pulumi.com/waitFor`.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from rehearsal.plugins.properties import annotation, at
+from rehearsal.plugins.properties import at
 
 Obj = dict[str, Any]
 Ask = Callable[..., Any]  # ask(path, **query): what is served there, or {}
@@ -16,10 +15,6 @@ Verdict = tuple[bool | None, str]  # whether the object is ready (None: it faile
 
 def judge(obj: Obj, ask: Ask) -> Verdict:
     """Whether `obj` is ready, and what is still to come."""
-    wanted = annotation(obj, "waitFor")
-    if wanted:
-        each = json.loads(wanted) if wanted.startswith("[") else [wanted]
-        return all(_met(obj, expression) for expression in each), f"waiting for {wanted}"
     return RULES[obj["kind"]](obj, ask) if obj["kind"] in RULES else (True, "")
 
 
@@ -27,10 +22,8 @@ def _conditions(obj: Obj) -> Obj:
     return {c["type"]: c for c in at(obj, "status", "conditions", default=[])}
 
 
-def _met(obj: Obj, expression: str) -> bool:
-    # As kubectl writes it: condition=Ready, condition=Ready=False
-    kind, _, value = expression.removeprefix("condition=").partition("=")
-    return str(at(_conditions(obj), kind, "status")).lower() == (value or "true").lower()
+def _met(obj: Obj, condition: str) -> bool:
+    return bool(at(_conditions(obj), condition, "status") == "True")
 
 
 def _rollout(obj: Obj, _: Ask) -> Verdict:
@@ -51,7 +44,7 @@ def _job(obj: Obj, _: Ask) -> Verdict:
     if failed.get("status") == "True":
         return None, f"[{failed.get('reason')}] {failed.get('message')}"
     message = f"waiting for the Job to succeed ({at(obj, 'status', 'failed', default=0)} of its Pods failed)"
-    return _met(obj, "condition=Complete"), message
+    return _met(obj, "Complete"), message
 
 
 def _claim(obj: Obj, ask: Ask) -> Verdict:
@@ -73,15 +66,8 @@ def _service(obj: Obj, ask: Ask) -> Verdict:
     return ready, "no ready Pod matches the Service's selector"
 
 
-def _definition(obj: Obj, ask: Ask) -> Verdict:
-    group, versions = obj["spec"]["group"], [each["name"] for each in obj["spec"]["versions"] if each["served"]]
-    served = all(ask(f"/apis/{group}/{version}") for version in versions)
-    return served and _met(obj, "condition=Established"), "waiting for the CRD to be established and served"
-
-
 WORKLOADS: dict[str, Callable[[Obj, Ask], Verdict]] = {"Deployment": _rollout, "DaemonSet": _rollout, "Job": _job}
-OTHERS = {"PersistentVolumeClaim": _claim, "Service": _service, "CustomResourceDefinition": _definition}
-RULES = WORKLOADS | OTHERS
+RULES = WORKLOADS | {"PersistentVolumeClaim": _claim, "Service": _service}
 
 
 def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
@@ -94,7 +80,7 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
     name, home = obj["metadata"]["name"], f"/api/v1/namespaces/{obj['metadata']['namespace']}"
     labels = at(obj, "spec", "selector", "matchLabels", default={})
     pods = ask(f"{home}/pods", labelSelector=",".join(f"{k}={v}" for k, v in labels.items())).get("items", [])
-    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _met(pod, "condition=Ready")]
+    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _met(pod, "Ready")]
     newest = sorted(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[-2:]
     names = [pod["metadata"]["name"] for pod in newest]
     found = [trouble for pod in newest for trouble in _of_pod(pod, ask, f"{home}/pods", lines)]

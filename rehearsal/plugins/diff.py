@@ -22,8 +22,6 @@ FORCE_NEW = {
     "apps/v1/DaemonSet": "spec.selector",
     "apps/v1/Deployment": "spec.selector",
     "batch/v1/Job": "spec.selector spec.completions spec.parallelism spec.template",
-    "rbac.authorization.k8s.io/v1/ClusterRoleBinding": "roleRef",
-    "rbac.authorization.k8s.io/v1/RoleBinding": "roleRef",
 }
 
 

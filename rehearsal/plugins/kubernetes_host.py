@@ -4,7 +4,6 @@ import hashlib
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,24 +12,12 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 from pulumi.runtime.proto import provider_pb2 as pb
 
 from rehearsal.plugins import awaits, diff
-from rehearsal.plugins.api_server import FORBIDDEN, INVALID, NOT_FOUND, ApiServer, Folder, Refused, Unreachable
+from rehearsal.plugins.api_server import FORBIDDEN, INVALID, NOT_FOUND, ApiServer, Refused, Unreachable
 from rehearsal.plugins.properties import UNKNOWN, annotation, dump, load, secret
 from rehearsal.plugins.told import Told, Unfit, answer
 
 Obj = dict[str, Any]
 POLL_S, PATIENCE_S = 0.5, 600.0
-RELEASE = "kubernetes:helm.sh/v3:Release::"
-RENDER = "REHEARSAL_RENDER"
-"""Names a folder that objects are written to instead, where there is no Kubernetes (`make rehearse-aws`)."""
-
-
-def load_object(bag: Any, urn: str) -> Obj:
-    """The inputs of an object; those of a Helm release, as if it were one."""
-    inputs = load(bag)
-    if RELEASE not in urn or not inputs:
-        return dict(inputs)
-    metadata = {key: inputs[key] for key in ("name", "namespace") if key in inputs}
-    return {**inputs, "apiVersion": "helm.sh/v3", "kind": "Release", "metadata": metadata}
 
 
 class NotReady(Told):
@@ -79,8 +66,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version="4.34.2+stand-in")
 
     def Configure(self, request: pb.ConfigureRequest, context: Any) -> Any:
-        settings = {k.removeprefix("kubernetes:config:"): v for k, v in request.variables.items()}
-        self.api = Folder(settings, Path(os.environ[RENDER])) if os.environ.get(RENDER) else ApiServer(settings)
+        self.api = ApiServer({k.removeprefix("kubernetes:config:"): v for k, v in request.variables.items()})
         return pb.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
     def Cancel(self, request: Empty, context: Any) -> Any:
@@ -90,13 +76,10 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     @answer
     def Check(self, request: pb.CheckRequest) -> Any:
         inputs, old = load(request.news), load(request.olds)
-        if RELEASE in request.urn:
-            name = old.get("name") or f"{request.name}-{request.randomSeed[:4].hex()}"
-            return pb.CheckResponse(inputs=dump({"name": name, **inputs}))
         metadata = inputs.setdefault("metadata", {})
-        beyond = request.type.endswith(("List", "Patch")) or "generateName" in metadata
-        if beyond or "jsonpath" in annotation(inputs, "waitFor"):
-            raise Unfit(f"{request.type}, as it is here, is beyond this stand-in: no lists, patches, jsonpath")
+        beyond = request.type.endswith(("List", "Patch", "CustomResourceDefinition")) or "helm.sh" in request.type
+        if beyond or "generateName" in metadata or annotation(inputs, "waitFor"):
+            raise Unfit(f"{request.type}, as it is, is beyond this stand-in: no Helm, lists, patches, CRDs, waitFor")
         if isinstance(metadata, dict) and not metadata.get("name"):
             proposed = request.autonaming.proposed_name or f"{request.name}-{request.randomSeed[:4].hex()}"
             metadata["name"] = old["metadata"]["name"] if annotation(old, "autonamed") == "true" else proposed
@@ -105,8 +88,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Diff(self, request: pb.DiffRequest) -> Any:
-        (live, manager), new = state_of(request.olds, request.urn), load_object(request.news, request.urn)
-        found = diff.changes(load_object(request.old_inputs, request.urn), new)
+        (live, manager), new = state_of(request.olds, request.urn), load(request.news)
+        found = diff.changes(load(request.old_inputs), new)
         outcome = self._dry_run(new, manager, anew=True) if {*found.values()} - {"DELETE"} else None
         told = pb.DiffResponse(hasDetailedDiff=True)
         for path, kind in (diff.confirmed(found, live, outcome) if outcome else found).items():
@@ -114,8 +97,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             told.detailedDiff[name].kind = pb.PropertyDiff.Kind.Value(f"{kind}_REPLACE" if replaces else kind)
             told.detailedDiff[name].inputDiff = True
             told.replaces.extend([name] if replaces else [])
-        replaced = self.api.awaits and annotation(new, "replaceUnready") == "true"
-        if replaced and not awaits.judge(self._get(live) or live, self._ask)[0]:
+        if annotation(new, "replaceUnready") == "true" and not self._judge(self._get(live) or live)[0]:
             told.replaces.append("metadata.annotations")
         moved = {("metadata", "name"), ("metadata", "namespace")} & {*found}
         told.deleteBeforeReplace = bool(told.replaces) and not moved and annotation(new, "autonamed") != "true"
@@ -124,7 +106,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Create(self, request: pb.CreateRequest) -> Any:
-        inputs, (_, manager) = load_object(request.properties, request.urn), state_of(request.properties, request.urn)
+        inputs, (_, manager) = load(request.properties), state_of(request.properties, request.urn)
         if not request.preview and not self.upserts and self._get(inputs):
             raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; import it, or delete it first")
         state = self._write(request, inputs, manager, anew=True)
@@ -132,13 +114,12 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Update(self, request: pb.UpdateRequest) -> Any:
-        inputs = load_object(request.news, request.urn)
-        state = self._write(request, inputs, state_of(request.olds, request.urn)[1], anew=False)
+        state = self._write(request, load(request.news), state_of(request.olds, request.urn)[1], anew=False)
         return pb.UpdateResponse(properties=dump(state))
 
     @answer
     def Read(self, request: pb.ReadRequest) -> Any:
-        old, (_, manager) = load_object(request.inputs, request.urn), state_of(request.properties, request.urn)
+        old, (_, manager) = load(request.inputs), state_of(request.properties, request.urn)
         namespace, _, name = request.id.rpartition("/")
         module, _, kind = request.type.partition(":")[2].rpartition(":")
         known = {"apiVersion": module.removeprefix("core/"), "kind": kind}
@@ -171,6 +152,9 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             return self.api.ask("GET", path, **query)
         except Refused:
             return {}
+
+    def _judge(self, live: Obj) -> awaits.Verdict:
+        return awaits.judge(live, self._ask)
 
     def _get(self, obj: Obj) -> Any:
         """The live object, or nothing where it or its kind is gone."""
@@ -212,8 +196,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def _settled(self, request: Any, inputs: Obj, live: Obj, manager: str, patience: float) -> Obj:
         """The state of the object once it is ready. Raises NotReady, with all that is known of why, if it fails."""
         deadline, said = time.monotonic() + patience, ""
-        while self.api.awaits and annotation(inputs, "skipAwait") != "true":
-            ready, message = awaits.judge(live, self._ask)
+        while annotation(inputs, "skipAwait") != "true":
+            ready, message = self._judge(live)
             if ready:
                 break
             if ready is None or self.cancelled.is_set() or time.monotonic() >= deadline:

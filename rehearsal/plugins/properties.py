@@ -23,9 +23,7 @@ def _number(text: str) -> float:
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # A CRD's schema has keys x-kubernetes-*; the SDKs, whose names allow no dash, write underscores.
-    named = {k.replace("_", "-") if k.startswith("x_kubernetes_") else k: v for k, v in pairs}
-    return {k: v for k, v in named.items() if v is not None}
+    return {k: v for k, v in pairs if v is not None}
 
 
 def dump(values: dict[str, Any]) -> Struct:

@@ -88,35 +88,6 @@ def test_a_service_waits_for_a_ready_endpoint(ready: bool) -> None:  # noqa: FBT
     assert awaits.judge(service, ask)[0] is ready
 
 
-def test_a_custom_resource_definition_waits_to_be_established_and_served() -> None:
-    spec = {"group": "g.io", "versions": [{"name": "v1", "served": True}, {"name": "v0", "served": False}]}
-    crd = {"kind": "CustomResourceDefinition", "metadata": META, "spec": spec}
-    established = crd | {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
-    served = ask_of({"/apis/g.io/v1": {"resources": []}})
-    assert awaits.judge(crd, served)[0] is False
-    assert awaits.judge(established, ask_of())[0] is False
-    assert awaits.judge(established, served)[0] is True
-
-
-@pytest.mark.parametrize(
-    ("wanted", "ready"),
-    [
-        ("condition=Ready", True),
-        ("condition=Ready=false", False),
-        ("condition=Synced", False),
-        ('["condition=Ready", "condition=Synced=unknown"]', True),
-        ('["condition=Ready", "condition=Synced"]', False),
-    ],
-)
-def test_an_annotation_says_what_to_wait_for(wanted: str, ready: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    metadata = META | {"annotations": {"pulumi.com/waitFor": wanted}}
-    status = {
-        "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "True"}, {"type": "Synced", "status": "Unknown"}],
-    }
-    assert awaits.judge({"kind": "Any", "metadata": metadata, "status": status}, ask_of())[0] is ready
-
-
 def test_kinds_without_a_rule_are_ready_at_once() -> None:
     assert awaits.judge({"kind": "ConfigMap", "metadata": META}, ask_of()) == (True, "")
 

@@ -80,7 +80,6 @@ def test_a_dry_run_drops_neither_a_field_that_is_given_up_nor_a_default_made_exp
         (obj("Service"), ("spec", "clusterIP")),
         (obj("Secret"), ("type",)),
         (obj("ConfigMap"), ("data", "key")),
-        (obj("ClusterRoleBinding", "rbac.authorization.k8s.io/v1"), ("roleRef", "name")),
         (obj("Namespace"), ("metadata", "name")),
         (obj("ScaledObject", "keda.sh/v1alpha1"), ("metadata", "namespace")),
     ],

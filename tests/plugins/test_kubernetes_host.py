@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,9 +24,6 @@ CONFIG_MAP = {
     "data": {"a": "1"},
 }
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "chat", "namespace": "ns"}, "spec": {}}
-
-
-RELEASE = "urn:pulumi:dev::inference::kubernetes:helm.sh/v3:Release::autoscaler"
 
 
 class Aborted(Exception):
@@ -139,7 +135,15 @@ def test_a_secrets_data_and_the_inputs_that_are_kept_beside_the_object_are_secre
     assert state["__inputs"] == secret(inputs)
 
 
-@pytest.mark.parametrize("kind", ["core/v1:ConfigMapPatch", "core/v1:ConfigMapList"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "core/v1:ConfigMapPatch",
+        "core/v1:ConfigMapList",
+        "helm.sh/v3:Release",
+        "apiextensions.k8s.io/v1:CustomResourceDefinition",
+    ],
+)
 def test_what_the_stand_in_cannot_do_is_refused_in_one_line(host: Kubernetes, kind: str) -> None:
     with pytest.raises(Aborted, match="beyond this stand-in"):
         check(host, CONFIG_MAP, kind=kind)
@@ -287,41 +291,6 @@ def test_an_update_keeps_the_owner_of_the_fields(host: Kubernetes) -> None:
     assert applied[-1]["force"] == "false"
 
 
-def release(host: Kubernetes, **inputs: Any) -> Any:
-    """A Helm release, checked and then created in a preview."""
-    names: Any = {"urn": RELEASE, "type": "kubernetes:helm.sh/v3:Release", "name": "autoscaler", "randomSeed": b"seed"}
-    checked = host.Check(pb.CheckRequest(**names, news=dump(inputs)), Context()).inputs
-    return load(host.Create(pb.CreateRequest(urn=RELEASE, properties=checked, preview=True), Context()).properties)
-
-
-def test_a_helm_release_is_previewed_and_installed_only_by_the_official_plugin(host: Kubernetes) -> None:
-    host.api = ApiServer({})
-    promised = release(host, chart="cluster-autoscaler", namespace="kube-system")
-    assert (promised["chart"], promised["name"]) == ("cluster-autoscaler", "autoscaler-73656564")
-    inputs = {"chart": "c", "name": "autoscaler", "namespace": "kube-system"}
-    with pytest.raises(Aborted, match="Helm release autoscaler: the official plugin is needed to install charts"):
-        host.Create(pb.CreateRequest(urn=RELEASE, properties=dump(inputs)), Context())
-
-
-def test_objects_are_written_to_a_folder_where_there_is_no_cluster(
-    host: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(kubernetes_host.RENDER, str(tmp_path))
-    host.Configure(pb.ConfigureRequest(), Context())
-    create(host, CONFIG_MAP, preview=True)
-    assert not [*tmp_path.iterdir()]
-    state = load(create(host, CONFIG_MAP).properties)
-    create(host, JOB)  # is not awaited
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "batch-v1-job-ns-chat.json",
-        "v1-configmap-ns-chat.json",
-    ]
-    assert json.loads((tmp_path / "v1-configmap-ns-chat.json").read_text()) == CONFIG_MAP
-    assert diff(host, state, CONFIG_MAP, CONFIG_MAP).changes == pb.DiffResponse.DIFF_NONE
-    host.Delete(pb.DeleteRequest(id="ns/chat", urn=URN.format("x"), properties=dump(state)), Context())
-    assert [path.name for path in tmp_path.iterdir()] == ["batch-v1-job-ns-chat.json"]
-
-
 def kubeconfig(server: str) -> str:
     cluster = {"name": "c", "cluster": {"server": server}}
     context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
@@ -332,11 +301,3 @@ def kubeconfig(server: str) -> str:
 def test_a_kubeconfig_is_taken_by_its_content() -> None:
     with pytest.raises(Unreachable, match=r"^no Kubernetes at http://127.0.0.1:9: "):
         ApiServer({"kubeconfig": kubeconfig("http://127.0.0.1:9")}).ask("GET", "/version")
-
-
-def test_a_placeholder_for_a_cluster_is_never_asked(host: Kubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("subprocess.Popen", None)  # nor is the command that would give its credentials
-    host.api = ApiServer({"kubeconfig": kubeconfig("https://prod.eks.invalid")})
-    assert create(host, CONFIG_MAP, preview=True).id == ""
-    (said,) = host.engine.said  # type: ignore[attr-defined]
-    assert said.startswith("no Kubernetes is asked: https://prod.eks.invalid")
