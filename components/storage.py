@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -27,9 +27,10 @@ class Storage(pulumi.ComponentResource):
         *,
         eks: EksConnection,
         pools: Mapping[str, GpuPool],
+        folders: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make the storage; `pools` are those whose models use it, by name."""
+        """Make the storage; `pools` are those whose models use it, by name, `folders` all on instance stores."""
         super().__init__("inference:index:Storage", name, None, opts)
         from components.aws import ebs, efs, fsx  # noqa: PLC0415 - half a second that only AWS needs
 
@@ -39,7 +40,10 @@ class Storage(pulumi.ComponentResource):
             case Fsx():
                 self.volumes = dict.fromkeys(pools, fsx.fsx_volume(name, settings, eks, self))
             case Gp3():
-                self.volumes = {pool: ebs.gp3_volume(name, settings, eks, pool, pools[pool], self) for pool in pools}
+                self.volumes = {
+                    pool: ebs.gp3_volume(name, settings, eks, pool, nodes, folders=folders, parent=self)
+                    for pool, nodes in pools.items()
+                }
             case InstanceStore():
                 self.volumes = {pool: node_volume(name, settings, pool) for pool in pools}
         self.register_outputs({"volumes": {pool: volume.name for pool, volume in self.volumes.items()}})
@@ -49,8 +53,9 @@ def storages(settings: Settings, eks: EksConnection | None, opts: pulumi.Resourc
     """The storage of the stack by name; none without AWS."""
     if eks is None:
         return {}
+    folders = [each.path for each in settings.storage.values() if isinstance(each, InstanceStore)]
     return {
-        name: Storage(name, entry, eks=eks, pools=_pools_on(name, settings), opts=opts)
+        name: Storage(name, entry, eks=eks, pools=_pools_on(name, settings), folders=folders, opts=opts)
         for name, entry in settings.storage.items()
     }
 

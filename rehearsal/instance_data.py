@@ -82,8 +82,18 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
         "memory_mib": answer["MemoryInfo"]["SizeInMiB"],
         "nvme_gb": answer.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0),
         "network_gbps": sum(card["BaselineBandwidthInGbps"] for card in network["NetworkCards"]),
-        "efa_interfaces": network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0),
+        **_efa(network),
     }
+
+
+def _efa(network: dict[str, Any]) -> dict[str, int]:
+    """Number of EFAs and the card of the first. ValueError unless each has a card of its own next to the last one's."""
+    count = network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)
+    cards = [each["NetworkCardIndex"] for each in network["NetworkCards"] if "efa-only" in each["InterfaceTypes"]]
+    first = min(cards, default=0)
+    if cards != list(range(first, first + count)):
+        raise ValueError(f"{count} EFAs on the network cards {cards}")
+    return {"efa_interfaces": count, "efa_card": first}
 
 
 def _regions() -> list[str]:

@@ -24,7 +24,7 @@ from tests.components.samples import (
 )
 
 MODEL_KEYS = (
-    "engine, image, cuda, source, pool, gpus, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, "
+    "engine, image, cuda, source, gpus, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, "
     "drainSeconds, preStopSeconds, probes, rollout, engineArgs, env, sharedMemory, resources, readOnlyRoot, labels, "
     "annotations"
 )
@@ -452,7 +452,7 @@ def test_valid_settings_survive_a_round_trip(
         "weights": {"size": "20Gi"},
     }
     gpus = {"product": "NVIDIA-L4", "memoryGiB": 24, "count": count}
-    config = SMALLEST | {"gpuPools": {pool: {"nodes": 1, "gpu": gpus}}, "models": {name: model}}
+    config = SMALLEST | {"gpuPools": {pool: {"nodes": least + 1, "gpu": gpus}}, "models": {name: model}}
     parsed = settings(config)
     assert parsed.models[name].context_length == context
     assert parsed.models[name].gpu_memory_utilization == share
@@ -468,3 +468,8 @@ def test_settings_of_a_sample_survive_a_round_trip(config: dict[str, Any]) -> No
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         chat().gpus = 2
+
+
+def test_nodes_that_are_there_may_be_too_few_for_a_surge() -> None:
+    """Whoever has a single GPU may serve one model from it, and stop it for a change."""
+    assert settings(changed(SMALLEST, "gpuPools.l4.nodes", 1)).gpu_pools["l4"].nodes == 1

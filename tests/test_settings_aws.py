@@ -9,6 +9,7 @@ import pytest
 
 from components.facts import ec2
 from components.settings import EksCluster, EksPool, ExistingPool, SettingsError, parse
+from components.settings.pools import is_arm
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed, chat, raw, settings, without
 
 TABLE = "write it in the stack file; the README's table of settings has its keys"
@@ -35,11 +36,20 @@ MOUNTED = several(ON_INSTANCE_STORE, gpuPools__l40s__instanceStore=True)
 AUTO_MODE = several(AWS_ATTACHED, gpuPools__l40s__autoscaler="karpenter", cluster__autoMode=True)
 BLOCK = several(
     AWS_ATTACHED,
+    gpuPools__l40s__instanceType="p5.48xlarge",
     gpuPools__l40s__zones=["us-west-2a"],
     gpuPools__l40s__capacity="CAPACITY_BLOCK",
     gpuPools__l40s__reservation="cr-0a1b2c3d4e5f60001",
 )
-EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
+EFA = several(AWS_ATTACHED, gpuPools__l40s__instanceType="g6e.12xlarge", gpuPools__l40s__efa=True)
+FACTS = {"gpu": {"product": "NVIDIA-T4G", "memoryGiB": 16}, "vcpus": 64, "memoryGiB": 128}
+TYPED = changed(AWS_ATTACHED, "gpuPools.l40s.facts", FACTS)
+OURS = (
+    "is Kubernetes', EKS's, Karpenter's or the program's own; allowed: a label key outside kubernetes.io, k8s.io, "
+    "eks.amazonaws.com, karpenter.sh, karpenter.k8s.aws, and not inference/gpu-pool or inference/gpu-generation; "
+    "rename it in the stack file"
+)
+TAG_KEY = "a tag's key: at most 128 characters, not aws:*, Name, managed-by, inference/cluster"
 
 
 @pytest.mark.parametrize(
@@ -198,8 +208,294 @@ EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
             "cluster.provider",
             "eks",
             'inference:cluster.provider: "eks" is not available; allowed: kubernetes, aws; '
-            "set it with: pulumi config set --path 'inference:cluster.provider' kubernetes",
-            id="a provider that there is not",
+            "set it with: pulumi config set --path 'inference:cluster.provider' aws",
+            id="a provider by another name",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "cluster.provider",
+            "AWS",
+            'inference:cluster.provider: "AWS" is not available; allowed: kubernetes, aws; '
+            "set it with: pulumi config set --path 'inference:cluster.provider' aws",
+            id="a provider in capitals",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "cluster.name",
+            "Prod",
+            'inference:cluster.name: "Prod" is not valid; allowed: lower-case letters, digits and hyphens, first a '
+            "letter, at most 40 characters; " + TABLE,
+            id="a cluster's name in capitals",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "cluster.create",
+            None,
+            "inference:cluster.create: null is not a map; allowed: a map with version, zones, [...]; " + TABLE,
+            id="a cluster to be created without a word about it",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.zones",
+            ["us-east-2b"],
+            "inference:cluster.create.zones: has 1 item; allowed: a list of 2 to 6 items, each an availability zone "
+            "such as us-west-2a; " + TABLE,
+            id="a cluster in one zone",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.zones",
+            [],
+            "inference:cluster.create.zones: is empty; allowed: a list of 2 to 6 items, each [...]; " + TABLE,
+            id="a cluster in no zone",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.zones",
+            ["us-east-2b"] * 7,
+            "inference:cluster.create.zones: has 7 items; allowed: a list of 2 to 6 items, each [...]; " + TABLE,
+            id="a cluster in too many zones",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.zones",
+            ["use2-az1", "us-east-2b"],
+            'inference:cluster.create.zones[0]: "use2-az1" is a zone\'s id; allowed: its name, such as us-west-2a; '
+            "set it with: pulumi config set --path 'inference:cluster.create.zones[0]' us-west-2a",
+            id="a zone's id",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.cidr",
+            "10.0.0.0",
+            'inference:cluster.create.cidr: "10.0.0.0" is an address without a prefix; allowed: an IPv4 range of /16 '
+            "to /20, such as 10.0.0.0/16; "
+            "set it with: pulumi config set --path 'inference:cluster.create.cidr' 10.0.0.0/16",
+            id="a VPC's range without a prefix",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.cidr",
+            "10.1.1.0/8",
+            'inference:cluster.create.cidr: "10.1.1.0/8" is an address with a prefix, not its range; allowed: an IPv4 '
+            "range of /16 to /20, such as 10.0.0.0/16; "
+            "set it with: pulumi config set --path 'inference:cluster.create.cidr' 10.1.0.0/16",
+            id="an address in a VPC too large",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.system.instanceTypes",
+            ["m7i.large", "m7g.large"],
+            'inference:cluster.create.system.instanceTypes[1]: "m7g.large" is Arm; the AMIs of the program are x86-64; '
+            "allowed: x86-64 instance types; "
+            "set it with: pulumi config set --path 'inference:cluster.create.system.instanceTypes[1]' m7i.large",
+            id="system nodes on Arm",
+        ),
+        pytest.param(
+            TYPED,
+            "gpuPools.l40s.instanceType",
+            "g5g.16xlarge",
+            'inference:gpuPools.l40s.instanceType: "g5g.16xlarge" is Arm; the AMIs of the program are x86-64; allowed: '
+            "x86-64 instance types; choose another instance type",
+            id="GPU nodes on Arm",
+        ),
+        pytest.param(
+            TYPED,
+            "gpuPools.l40s.alternatives",
+            ["p6e-gb200.36xlarge"],
+            'inference:gpuPools.l40s.alternatives[0]: "p6e-gb200.36xlarge" is Arm; the AMIs of the program are x86-64; '
+            "allowed: x86-64 instance types; choose another instance type",
+            id="an alternative on Arm",
+        ),
+        pytest.param(
+            TYPED,
+            "gpuPools.l40s.instanceType",
+            "m7i.large",
+            'inference:gpuPools.l40s.instanceType: "m7i.large" has no NVIDIA GPU; allowed: instance types of the '
+            "families g and p; choose another instance type",
+            id="GPU nodes without a GPU",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.capacity",
+            "CAPACITY_BLOCK",
+            'inference:gpuPools.l40s.capacity: "CAPACITY_BLOCK" is not for g6e.2xlarge, of which AWS sells no blocks; '
+            "allowed: CAPACITY_BLOCK for instance types of P4 to P6 and newer; ON_DEMAND or SPOT for others; "
+            "set it with: pulumi config set --path 'inference:gpuPools.l40s.capacity' ON_DEMAND",
+            id="a capacity block of a type that has none",
+        ),
+        pytest.param(
+            BLOCK,
+            "gpuPools.l40s.min",
+            1,
+            "inference:gpuPools.l40s.min: 1 is more than EKS can have before the capacity block begins; allowed: 0 "
+            "with capacity CAPACITY_BLOCK; set it with: pulumi config set --path 'inference:gpuPools.l40s.min' 0",
+            id="a capacity block with nodes before it begins",
+        ),
+        pytest.param(
+            EFA,
+            "gpuPools.l40s.autoscaler",
+            "karpenter",
+            "inference:gpuPools.l40s.efa: is for node groups: to the nodes of Karpenter no interfaces are attached; "
+            "allowed: true with autoscaler cluster-autoscaler, false with karpenter; "
+            "take it out, or choose the other autoscaler",
+            id="adapters of Karpenter's nodes",
+        ),
+        pytest.param(
+            EFA,
+            "gpuPools.l40s.alternatives",
+            ["g6e.24xlarge"],
+            'inference:gpuPools.l40s.alternatives[0]: "g6e.24xlarge" has 2 Elastic Fabric Adapters, and g6e.12xlarge '
+            "has 1 Elastic Fabric Adapter; allowed: instance types with as many, with efa; "
+            "make it a pool of its own, or take efa out",
+            id="an alternative with more adapters",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.labels",
+            {"team": "llm", "node-role.kubernetes.io/gpu": ""},
+            f'inference:gpuPools.l40s.labels["node-role.kubernetes.io/gpu"]: {OURS}',
+            id="a label that the kubelet refuses",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.labels",
+            {"inference/gpu-pool": "l4"},
+            f'inference:gpuPools.l40s.labels["inference/gpu-pool"]: {OURS}',
+            id="a label of the program's own",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.tags",
+            {"Name": "gpu"},
+            f'inference:gpuPools.l40s.tags.Name: "Name" is not a valid name; allowed: {TAG_KEY}; '
+            "rename it in the stack file",
+            id="a tag of the program's own",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.tags",
+            {"team": "x" * 257},
+            f"inference:gpuPools.l40s.tags.team: \"{'x' * 79}... has 257 characters; allowed: a tag's value: at most "
+            "256 characters; shorten it in the stack file",
+            id="a pool's tag that is too long",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "cluster.tags",
+            {"team": "x" * 257},
+            f"inference:cluster.tags.team: \"{'x' * 79}... has 257 characters; allowed: a tag's value: at most "
+            "256 characters; shorten it in the stack file",
+            id="a cluster's tag that is too long",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.amiRelease",
+            "latest",
+            'inference:gpuPools.l40s.amiRelease: "latest" is no release of ami al2023; allowed: a release such as '
+            "1.34.1-20251112; name the release in full, or take it out for the latest",
+            id="a release that is none",
+        ),
+        pytest.param(
+            changed(AWS_ATTACHED, "gpuPools.l40s.ami", "bottlerocket"),
+            "gpuPools.l40s.amiRelease",
+            "1.34.1-20251112x",
+            'inference:gpuPools.l40s.amiRelease: "1.34.1-20251112x" is no release of ami bottlerocket; allowed: a '
+            "release such as 1.53.0-abcdef12; name the release in full, or take it out for the latest",
+            id="a release of another AMI",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "gpuPools.l4.amiRelease",
+            "1.34.2-20260917",
+            'inference:gpuPools.l4.amiRelease: "1.34.2-20260917" is of Kubernetes 1.34, and the cluster is created '
+            "with 1.33; allowed: a release of 1.33 or older; set an older release, or a newer cluster.create.version",
+            id="nodes newer than the cluster",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "gpuPools.l40s.max",
+            1,
+            "inference:gpuPools.l40s.max: 1 node has 1 GPU; model chat takes 1 and 1 more for the surge of a rollout; "
+            "allowed: at least 2; set it with: pulumi config set --path 'inference:gpuPools.l40s.max' 2",
+            id="a pool without a node for the surge",
+        ),
+        pytest.param(
+            several(AWS_CREATED, models__chat__replicas={"min": 8, "max": 8}, models__chat__weights={"size": "20Gi"}),
+            "gpuPools.l4.max",
+            2,
+            "inference:gpuPools.l4.max: 2 nodes have 4 GPUs each; models chat, draft, summary take 10 and 1 more for "
+            "the surge of a rollout; allowed: at least 3; "
+            "set it with: pulumi config set --path 'inference:gpuPools.l4.max' 3",
+            id="a pool that several models share, and too small for them",
+        ),
+        pytest.param(
+            changed(AWS_CREATED, "gpuPools.h100.max", 1),
+            "models.expert.gpus",
+            8,
+            "inference:gpuPools.h100.max: 1 node has 8 GPUs; model expert takes 8 and 8 more for the surge of a "
+            "rollout; allowed: at least 2; set it with: pulumi config set --path 'inference:gpuPools.h100.max' 2",
+            id="a surge that needs a node of its own",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "models.chat.resources",
+            {"requests": {"cpu": 7.5}},
+            'inference:models.chat.resources.requests.cpu: "7.5" is more than g6e.2xlarge of pool l40s has for pods; '
+            "allowed: at most 7.2, a tenth being left to the system; "
+            "set it with: pulumi config set --path 'inference:models.chat.resources.requests.cpu' 7.2",
+            id="more CPUs than a node has",
+        ),
+        pytest.param(
+            AWS_ATTACHED,
+            "models.chat.resources",
+            {"requests": {"memory": "64Gi"}, "limits": {"memory": "64Gi"}},
+            'inference:models.chat.resources.requests.memory: "64Gi" is more than g6e.2xlarge of pool l40s has for '
+            "pods; allowed: at most 57Gi, a tenth being left to the system; "
+            "set it with: pulumi config set --path 'inference:models.chat.resources.requests.memory' 57Gi",
+            id="more memory than a node has",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "models.expert.weights.size",
+            "2401Gi",
+            "inference:storage.lustre.capacityGiB: 2400 is too small: the weights of model expert are 2401Gi; allowed: "
+            "4800, 7200, 9600, 12000; "
+            "set it with: pulumi config set --path 'inference:storage.lustre.capacityGiB' 4800",
+            id="weights larger than their file system",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "models.expert.weights.size",
+            "12Ti",
+            "inference:storage.lustre.capacityGiB: 2400 is too small: the weights of model expert are 12288Gi; "
+            "allowed: at least 12288, which no file system here has; "
+            "make weights.size smaller, or give some models another storage",
+            id="weights larger than any file system",
+        ),
+        pytest.param(
+            changed(AWS_ATTACHED, "gpuPools.l40s.ami", "bottlerocket"),
+            "devicePlugin.migStrategy",
+            "single",
+            "inference:devicePlugin.migStrategy: does not reach the nodes of pool l40s, which bring a device plugin of "
+            "their own; allowed: none with Bottlerocket or EKS Auto Mode; "
+            "set it with: pulumi config set --path 'inference:devicePlugin.migStrategy' none",
+            id="MIG on Bottlerocket",
+        ),
+        pytest.param(
+            changed(AWS_CREATED, "models.expert.gpus", 8),
+            "models.expert.pool",
+            "h200",
+            'inference:models.expert.pool: "h200" is no GPU pool; allowed: a key of inference:gpuPools (l4, h100); '
+            "set it with: pulumi config set --path 'inference:models.expert.pool' h100",
+            id="an unknown pool for many GPUs",
+        ),
+        pytest.param(
+            changed(AWS_ATTACHED, "models.chat.gpus", 2),
+            "models.chat.pool",
+            "h200",
+            'inference:models.chat.pool: "h200" is no GPU pool; allowed: a key of inference:gpuPools (l40s); ' + TABLE,
+            id="an unknown pool for more GPUs than any has",
         ),
         pytest.param(
             AWS_ATTACHED,
@@ -449,9 +745,9 @@ EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
             id="an adapter that the type has not",
         ),
         pytest.param(
-            AWS_ATTACHED,
-            "gpuPools.l40s.capacity",
-            "CAPACITY_BLOCK",
+            BLOCK,
+            "gpuPools.l40s.reservation",
+            None,
             "inference:gpuPools.l40s.reservation: is missing, and a capacity block is one; allowed: a capacity "
             "reservation's id: cr-..., with capacity CAPACITY_BLOCK; "
             "set it with: pulumi config set --path 'inference:gpuPools.l40s.reservation' cr-0123456789abcdef0",
@@ -483,15 +779,6 @@ EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
             "pool has several; allowed: a reservation with one zone and no alternatives; "
             "name its zone alone in zones, and take the alternatives out",
             id="a reservation for several types",
-        ),
-        pytest.param(
-            BLOCK,
-            "gpuPools.l40s.alternatives",
-            ["g6e.4xlarge"],
-            'inference:gpuPools.l40s.reservation: "cr-0a1b2c3d4e5f60001" is of one instance type in one zone, and the '
-            "pool has several; allowed: a reservation with one zone and no alternatives; "
-            "name its zone alone in zones, and take the alternatives out",
-            id="a capacity block for several types",
         ),
         pytest.param(
             AWS_ATTACHED,
@@ -620,14 +907,6 @@ EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
             id="a reservation in auto mode",
         ),
         pytest.param(
-            EFA,
-            "gpuPools.l40s.efa",
-            True,
-            "inference:gpuPools.l40s.efa: is EKS Auto Mode's own choice; allowed: none with cluster.autoMode; "
-            "take it out, or use a cluster without Auto Mode",
-            id="an adapter in auto mode",
-        ),
-        pytest.param(
             AWS_ATTACHED,
             "gpuPools.l40s.amiRelease",
             "1.33.5-20251023",
@@ -688,8 +967,8 @@ EFA = several(AUTO_MODE, gpuPools__l40s__instanceType="g6e.12xlarge")
             AWS_ATTACHED,
             "cluster.tags",
             {"aws:team": "llm"},
-            'inference:cluster.tags["aws:team"]: "aws:team" is not a valid name; allowed: a tag\'s key: at most 128 '
-            "characters, not aws:*; rename it in the stack file",
+            'inference:cluster.tags["aws:team"]: "aws:team" is not a valid name; allowed: ' + TAG_KEY + "; "
+            "rename it in the stack file",
             id="a tag of AWS's own",
         ),
     ],
@@ -704,6 +983,45 @@ def test_a_mistake_is_one_line_with_key_value_allowed_and_fix(
     # What concerns several models or pools is said of each.
     assert len(found) == 1 or path in {"devicePlugin.timeSlicing", "models.chat.weights.size"}
     assert not any(kind in line for line in found for kind in ("\n", "EksPool", "ExistingPool"))
+
+
+@pytest.mark.parametrize("name", ["m7g", "c7gn", "t4g", "x2gd", "im4gn", "hpc7g", "g5g", "a1", "p6e-gb200"])
+def test_an_arm_processor_is_told_by_the_family(name: str) -> None:
+    assert is_arm(f"{name}.large")
+
+
+def test_no_gpu_instance_type_of_the_data_is_taken_for_arm() -> None:
+    x86 = (*ec2.instance_types(), "m7i.large", "c7i-flex.large", "u-6tb1.metal")
+    assert [name for name in x86 if is_arm(name)] == []
+
+
+def test_replicas_of_several_gpus_do_not_straddle_nodes() -> None:
+    """Nodes have 8 GPUs: two replicas of 3 each, and those of 1 beside them."""
+    wide = several(AWS_CREATED, models__expert__gpus=3, models__expert__replicas={"min": 3, "max": 3})
+    beside = {**wide["models"]["expert"], "gpus": 1, "replicas": {"min": 4, "max": 4}}
+    assert settings(changed(wide, "models.small", beside)).gpu_pools["h100"].nodes == 2
+    beside["replicas"] = {"min": 5, "max": 5}
+    (line,) = mistakes(changed(wide, "models.small", beside))
+    assert "2 nodes have 8 GPUs each; models expert, small take 14 and 3 more" in line
+    assert "at least 3;" in line
+
+
+def test_slices_count_for_the_surge() -> None:
+    config = several(AWS_ATTACHED, gpuPools__l40s__max=1, devicePlugin__timeSlicing=2)
+    assert settings(config).gpu_pools["l40s"].nodes == 1
+
+
+def test_the_smallest_of_a_pools_types_has_to_hold_a_replica() -> None:
+    config = several(AWS_ATTACHED, models__chat__resources={"requests": {"cpu": 6}})
+    assert chat(config).resources.requests.cpu == "6"
+    (line,) = mistakes(changed(config, "gpuPools.l40s.alternatives", ["g6e.xlarge"]))
+    assert 'requests.cpu: "6" is more than' in line
+    assert "allowed: at most 3.6," in line
+
+
+def test_a_model_without_any_pool_is_told_so() -> None:
+    lines = mistakes(changed(AWS_ATTACHED, "gpuPools", {}))
+    assert any("allowed: a key of inference:gpuPools (none yet); write it" in line for line in lines)
 
 
 def test_a_region_is_asked_for_on_aws_and_nowhere_else() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 
 from components.aws.connection import EksConnection
@@ -12,18 +14,26 @@ from components.volume import Volume, digest, storage_class
 
 
 def gp3_volume(
-    name: str, settings: Gp3, eks: EksConnection, pool: str, nodes: GpuPool, parent: pulumi.Resource
+    name: str,
+    settings: Gp3,
+    eks: EksConnection,
+    pool: str,
+    nodes: GpuPool,
+    *,
+    folders: Sequence[str],
+    parent: pulumi.Resource,
 ) -> Volume:
     """Make the class of the pool's zone.
 
     Its name holds what no volume can change, pool and zone; what this one would not, the rates, from which load times
-    follow; and the generation of the nodes, since a surge to other nodes cannot take along the volume of the old ones.
-    With others the weights are seeded onto another volume, and the replicas move to it. Of nodes that are there already
-    none of it is known: the node that the first pod is put on has the zone.
+    follow; and the generation of the nodes, since a surge to other nodes cannot take along the volume of the old ones:
+    `folders` are those that the nodes are made with. With others the weights are seeded onto another volume, and the
+    replicas move to it. Of nodes that are there already none of it is known: the node that the first pod is put on has
+    the zone.
     """
     zone, nodes_of = None, ""
     if isinstance(nodes, EksPool):
-        zone, nodes_of = nodes.zones[0], generation(nodes, eks, folders=(), fixed={})
+        zone, nodes_of = nodes.zones[0], generation(pool, nodes, eks, folders)
     name = f"{name}-{digest(pool, zone, nodes_of, settings.iops, settings.throughput_mbps)}"
     made = storage_class(
         name,

@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
 from components.aws.connection import EksConnection
+from components.aws.launch_template import content, needs_template
+from components.aws.user_data import script
 from components.gpu_node_pool import GENERATION_LABEL
 from components.settings import EksPool
 from components.volume import POOL_LABEL
 
 
-def generation(pool: EksPool, eks: EksConnection, folders: Sequence[str], fixed: Mapping[str, str]) -> str:
-    """Eight hexadecimal digits of what makes other nodes necessary; `fixed` is what else the provider cannot change.
+def generation(name: str, pool: EksPool, eks: EksConnection, folders: Sequence[str]) -> str:
+    """Eight hexadecimal digits of what makes other nodes necessary: of the pool, and for all that is bound to them.
 
     Subnets count by their ids where the settings have them, else by their zones. An AMI release counts unless EKS is to
-    change it under the nodes.
+    change it under the nodes. Of what is made of the pool that counts which running nodes would not get, or would be
+    drained for. Tags do not count, here or there: nodes keep those that they started with.
     """
-    content = [
+    said = [
         pool.autoscaler,
         eks.auto_mode,
         pool.instance_types,
@@ -31,11 +35,17 @@ def generation(pool: EksPool, eks: EksConnection, folders: Sequence[str], fixed:
         [subnet if isinstance(subnet, str) else zone for zone, subnet in sorted(_subnets(pool, eks).items())],
         pool.disk.model_dump(),
         pool.instance_store,
-        sorted(folders) if pool.instance_store else [],
-        pool.efa,
-        sorted(fixed.items()),
+        _made_of(name, pool, folders),
     ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _made_of(name: str, pool: EksPool, folders: Sequence[str]) -> Mapping[str, Any]:
+    """What neither EKS nor Karpenter changes under running nodes; EKS does change labels."""
+    if pool.autoscaler == "karpenter":
+        start = script(folders) if pool.instance_store and folders else ""
+        return {"labels": labels(name, pool), "script": start}
+    return content(pool, folders) if needs_template(pool) else {}
 
 
 def subnet_ids(pool: EksPool, eks: EksConnection) -> list[pulumi.Input[str]]:

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components.aws.connection import EksConnection
 from components.aws.generation import generation, labels, subnet_ids, with_generation
-from components.aws.launch_template import DEVICES, efa_security_group
+from components.aws.launch_template import DEVICES
 from components.aws.roles import node_role
 from components.aws.user_data import script
 from components.gpu_node_pool import GENERATION_LABEL
@@ -21,6 +21,8 @@ from components.settings import EksPool, taint_parts
 CAPACITY_TYPES: Final = {"ON_DEMAND": "on-demand", "SPOT": "spot", "CAPACITY_BLOCK": "reserved"}
 AUTO_MODE_LIFE: Final = "504h"
 """21 days, the longest that Auto Mode lets a node live."""
+TIMEOUTS: Final = pulumi.CustomTimeouts(delete="60m")
+"""Deletion waits until nodes are drained and their instances have ended, which takes large ones many minutes."""
 
 
 class CustomResource(k8s.apiextensions.CustomResource):
@@ -41,32 +43,34 @@ def node_pool(
     """A NodePool named after its generation and, but for Auto Mode, its EC2NodeClass.
 
     Karpenter has to be there already where the cluster is, and be allowed to pass on the role of the nodes; where this
-    program made the cluster it has installed both. `min` has no counterpart: the last node goes when it is empty.
+    program made the cluster it has installed both. `min` has no counterpart: the last node goes when it is empty. Nodes
+    have the tags that the settings had when their generation began, since other ones would make them drift.
     """
     node_labels = labels(name, pool)
-    digest = generation(pool, eks, folders, fixed=node_labels)
+    digest = generation(name, pool, eks, folders)
     full_name = f"{name}-{digest}"
     metadata = k8s.meta.v1.ObjectMetaArgs(name=full_name, labels={**MANAGED_BY, GENERATION_LABEL: digest})
     if eks.auto_mode:
         node_class: pulumi.Input[str] = "default"
-        opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after))
+        opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after), custom_timeouts=TIMEOUTS)
     else:
         role, entries = _role(name, pool, eks, parent)
-        groups = [eks.security_group_id]
-        if pool.efa:
-            tags = {**eks.tags, **pool.tags}
-            groups.append(efa_security_group(full_name, eks, tags=tags, parent=parent).id)
         made = CustomResource(
             full_name,
             api_version="karpenter.k8s.aws/v1",
             kind="EC2NodeClass",
             metadata=metadata,
-            spec=node_class_spec(full_name, pool, eks, role=role, security_groups=groups, folders=folders),
-            # The role's nodes may join before there are any, and the kinds are there before their objects.
-            opts=pulumi.ResourceOptions(parent=parent, depends_on=[*entries, *after]),
+            spec=node_class_spec(full_name, pool, eks, role=role, folders=folders),
+            opts=pulumi.ResourceOptions(
+                parent=parent,
+                # The role's nodes may join before there are any, and the kinds are there before their objects.
+                depends_on=[*entries, *after],
+                custom_timeouts=TIMEOUTS,
+                ignore_changes=["spec.tags"],
+            ),
         )
         node_class = made.metadata["name"]
-        opts = pulumi.ResourceOptions(parent=parent)
+        opts = pulumi.ResourceOptions(parent=parent, custom_timeouts=TIMEOUTS)
     return CustomResource(
         full_name,
         api_version="karpenter.sh/v1",
@@ -118,7 +122,6 @@ def node_class_spec(
     eks: EksConnection,
     *,
     role: pulumi.Input[str],
-    security_groups: Sequence[pulumi.Input[str]],
     folders: Sequence[str],
 ) -> dict[str, Any]:
     """What the nodes are made of; Karpenter picks the AMI's NVIDIA variant by the instance type."""
@@ -126,7 +129,7 @@ def node_class_spec(
         "amiSelectorTerms": [{"alias": alias(pool)}],
         "role": role,
         "subnetSelectorTerms": [{"id": subnet} for subnet in subnet_ids(pool, eks)],
-        "securityGroupSelectorTerms": [{"id": group} for group in security_groups],
+        "securityGroupSelectorTerms": [{"id": eks.security_group_id}],
         "blockDeviceMappings": [{"deviceName": DEVICES[pool.ami], "rootVolume": True, "ebs": _disk(pool)}],
         "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
         "tags": {**eks.tags, **pool.tags, "Name": name},

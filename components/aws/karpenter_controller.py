@@ -75,11 +75,11 @@ class Karpenter(pulumi.ComponentResource):
 
 
 def karpenter_values(name: str, cluster: str, replicas: int) -> dict[str, Any]:
-    """The chart's values."""
+    """The chart's values; the gate lets it replace nodes with a broken GPU, as EKS does those of node groups."""
     return {
         "replicas": replicas,
         "serviceAccount": {"name": name},
-        "settings": {"clusterName": cluster},
+        "settings": {"clusterName": cluster, "featureGates": {"nodeRepair": True}},
         "controller": {
             "resources": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
         },

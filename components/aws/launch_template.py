@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 import pulumi_aws as aws
@@ -19,7 +19,8 @@ DEVICES: Final = {"al2023": "/dev/xvda", "bottlerocket": "/dev/xvdb"}
 def needs_template(pool: EksPool) -> bool:
     """Whether the pool asks for anything that only a template can say.
 
-    Bottlerocket does: its AMI leaves open whether metadata need a session (IMDSv2), AL2023's demands it.
+    Bottlerocket does: its AMI leaves open whether metadata need a session (IMDSv2), AL2023's demands it. Tags do not,
+    because the first one would make other nodes.
     """
     return bool(
         pool.ami == "bottlerocket"
@@ -28,8 +29,32 @@ def needs_template(pool: EksPool) -> bool:
         or pool.instance_store
         or pool.efa
         or pool.reservation
-        or pool.tags
     )
+
+
+def content(pool: EksPool, folders: Sequence[str]) -> dict[str, Any]:
+    """All that a template says of new instances but for tags and security groups, which say nothing of a generation.
+
+    It is plain, since its digest is part of the generation: a group whose template changes is drained node by node.
+    """
+    said = {
+        "description": "Nodes of a GPU pool",
+        "block_device_mappings": [_disk(pool)],
+        # Pods are a hop further away: they get no credentials of their node.
+        "metadata_options": {"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
+    }
+    if pool.capacity == "CAPACITY_BLOCK":
+        said["instance_type"] = pool.instance_type
+        said["instance_market_options"] = {"market_type": "capacity-block"}
+    if pool.reservation:
+        # Only instances that fit into it: one that is full starts none elsewhere at another price.
+        target = {"capacity_reservation_id": pool.reservation}
+        said["capacity_reservation_specification"] = {"capacity_reservation_target": target}
+    if pool.efa:
+        said["network_interfaces"] = _interfaces(pool)
+    if pool.instance_store:
+        said["user_data"] = user_data(folders)
+    return said
 
 
 def launch_template(
@@ -37,33 +62,25 @@ def launch_template(
 ) -> aws.ec2.LaunchTemplate:
     """The template of one generation; EKS adds image, the cluster's security group and how to join.
 
-    All that it says is in the generation, because a group whose template changes is drained node by node.
+    Its own tags follow the settings, those of instances, volumes and interfaces stay what they were when it was made:
+    other ones would drain the nodes, so they come with the next generation.
     """
     tags = {**eks.tags, **pool.tags, "Name": name}
-    block = pool.capacity == "CAPACITY_BLOCK"
+    said = content(pool, folders)
+    if pool.efa:
+        # A template with interfaces has to name all groups itself.
+        trusted = efa_security_group(name, eks, tags={**eks.tags, **pool.tags}, parent=parent)
+        groups = [eks.security_group_id, trusted.id]
+        said["network_interfaces"] = [{**each, "security_groups": groups} for each in said["network_interfaces"]]
     return aws.ec2.LaunchTemplate(
         name,
-        description=f"Nodes of the GPU pool {name}",
-        instance_type=pool.instance_type if block else None,
-        instance_market_options=aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
-        if block
-        else None,
-        capacity_reservation_specification=_reservation(pool.reservation) if pool.reservation else None,
-        block_device_mappings=[_disk(pool)],
-        metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
-            http_endpoint="enabled",
-            http_tokens="required",
-            # Pods are a hop further away: they get no credentials of their node.
-            http_put_response_hop_limit=1,
-        ),
-        network_interfaces=_interfaces(name, pool, eks, parent) if pool.efa else None,
-        user_data=user_data(folders) if pool.instance_store else None,
+        **said,
         tag_specifications=[
             aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags=tags)
             for kind in ("instance", "volume", "network-interface")
         ],
         tags=tags,
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=pulumi.ResourceOptions(parent=parent, ignore_changes=["tagSpecifications"]),
     )
 
 
@@ -94,45 +111,40 @@ def efa_security_group(
     return group
 
 
-def _disk(pool: EksPool) -> aws.ec2.LaunchTemplateBlockDeviceMappingArgs:
-    return aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-        device_name=DEVICES[pool.ami],
-        ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-            volume_size=pool.disk.size_gib,
-            volume_type="gp3",
-            iops=pool.disk.iops,
-            throughput=pool.disk.throughput_mbps,
-            encrypted="true",
-            delete_on_termination="true",
-        ),
-    )
+def _disk(pool: EksPool) -> dict[str, Any]:
+    rates = {"iops": pool.disk.iops, "throughput": pool.disk.throughput_mbps}
+    return {
+        "device_name": DEVICES[pool.ami],
+        "ebs": {
+            "volume_size": pool.disk.size_gib,
+            "volume_type": "gp3",
+            "encrypted": "true",
+            "delete_on_termination": "true",
+            **{key: value for key, value in rates.items() if value is not None},
+        },
+    }
 
 
-def _reservation(reservation: str) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs:
-    """Instances that fit into the reservation only: one that is full starts none elsewhere at another price."""
-    return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(
-        capacity_reservation_target=aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-            capacity_reservation_id=reservation
-        )
-    )
+def _interfaces(pool: EksPool) -> list[dict[str, Any]]:
+    """One for IP, and one for EFA alone, which costs no address, on every card that has EFA.
 
-
-def _interfaces(
-    name: str, pool: EksPool, eks: EksConnection, parent: pulumi.Resource
-) -> list[aws.ec2.LaunchTemplateNetworkInterfaceArgs]:
-    """One interface a network card: the first also carries IP, the others EFA alone, which costs no address.
-
-    A template with interfaces has to name all groups itself.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html. Alternatives have as many EFAs.
     """
-    tags = {**eks.tags, **pool.tags}
-    groups = [eks.security_group_id, efa_security_group(name, eks, tags=tags, parent=parent).id]
+    facts = pool.facts_of_type
     return [
-        aws.ec2.LaunchTemplateNetworkInterfaceArgs(
-            network_card_index=card,
-            device_index=1 if card else 0,
-            interface_type="efa-only" if card else "efa",
-            security_groups=groups,
-            delete_on_termination="true",
-        )
-        for card in range(pool.facts_of_type.efa_interfaces)
+        _interface(card=0, device=0, kind="interface"),
+        # The first device of the first card is the one for IP.
+        *(
+            _interface(card=card, device=0 if card else 1, kind="efa-only")
+            for card in range(facts.efa_card, facts.efa_card + facts.efa_interfaces)
+        ),
     ]
+
+
+def _interface(*, card: int, device: int, kind: str) -> dict[str, Any]:
+    return {
+        "network_card_index": card,
+        "device_index": device,
+        "interface_type": kind,
+        "delete_on_termination": "true",
+    }

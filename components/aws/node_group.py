@@ -37,12 +37,13 @@ def node_group(
     """A node group named after its generation: what cannot change under running nodes is another group beside it.
 
     Without a launch template nodes have the AMI's own settings (AL2023: IMDSv2 with one hop), EKS's tags only, and a
-    volume that is encrypted where the account encrypts by default. Tags of the pool bring a template, those of the
-    cluster alone do not. A `min` above the number of nodes at the time is refused by EKS until the group has grown.
+    volume that is encrypted where the account encrypts by default. With one, instances have the tags that the settings
+    had when their generation began. The number of nodes is the autoscaler's: the state is refreshed before an update
+    (Pulumi.yaml), which so sends the number that there is; EKS refuses a `min` above it until the group has grown.
     """
     templated = needs_template(pool)
     tags = {**eks.tags, **pool.tags}
-    digest = generation(pool, eks, folders, fixed=tags if templated else {})
+    digest = generation(name, pool, eks, folders)
     full_name = f"{name}-{digest}"
     nodes = node_role(f"{name}-nodes", region=eks.region, tags=tags, parent=parent, vpc_cni=not eks.created)
     template = _reference(launch_template(full_name, pool, eks, folders=folders, parent=parent)) if templated else None
@@ -70,7 +71,7 @@ def node_group(
             parent=parent,
             # A node joins with its role's policies, and is ready with the cluster's CNI.
             depends_on=[*nodes.grants, *after],
-            # The autoscaler's.
+            # The autoscaler's, as the state has it.
             ignore_changes=["scalingConfig.desiredSize"],
         ),
     )

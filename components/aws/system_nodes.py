@@ -26,7 +26,11 @@ def system_nodes(
     tags: Mapping[str, str],
     parent: pulumi.Resource,
 ) -> aws.eks.NodeGroup:
-    """The node group, which starts when the network and `after` are there."""
+    """The node group, which starts when the network and `after` are there.
+
+    The number of nodes is the autoscaler's: the state is refreshed before an update (Pulumi.yaml), which so sends the
+    number that there is; EKS refuses a `min` above it until the group has grown.
+    """
     name = f"{cluster_name}-system"
     identity = node_role(name, region=region, tags=tags, parent=parent)
     return aws.eks.NodeGroup(
@@ -50,7 +54,7 @@ def system_nodes(
             parent=parent,
             # A node joins by way of the NAT gateway, with its role's policies, and is ready with a CNI.
             depends_on=[network, *identity.grants, *after],
-            # The autoscaler's.
+            # The autoscaler's, as the state has it.
             ignore_changes=["scalingConfig.desiredSize"],
         ),
     )

@@ -25,6 +25,8 @@ class InstanceFacts:
     nvme_gb: int
     network_gbps: float
     efa_interfaces: int
+    efa_card: int = 0
+    """Network card of the first EFA; the others are on the cards after it."""
 
 
 def instance_type(name: str) -> InstanceFacts | None:

@@ -12,14 +12,17 @@ from components.settings.eks import EksCluster
 from components.settings.infrastructure import KubernetesCluster
 from components.settings.mistakes import Mistake, quote, refused
 from components.settings.model import Model
-from components.settings.pools import Disk, EksPool, GpuPool
+from components.settings.pools import Disk, EksPool, GpuPool, is_arm
 from components.settings.schema import full_key
 from components.settings.stack import REGION_KEY, Settings
-from components.settings.storage import GP3_IOPS, IOPS_PER_GIB, Efs, Fsx, Gp3, InstanceStore
-from components.settings.types import UNITS, size_bytes
+from components.settings.storage import CAPACITIES, GP3_IOPS, IOPS_PER_GIB, Efs, Fsx, Gp3, InstanceStore
+from components.settings.types import UNITS, cpus, size_bytes
 
 GIB: Final = UNITS["Gi"]
 GB: Final = 10**9
+SHARE_OF_PODS: Final = 0.9
+"""Of a node's CPUs and memory: the rest is for kubelet, kernel and DaemonSets."""
+MAX_TAG_VALUE: Final = 256
 Path = Sequence[int | str]
 
 
@@ -186,7 +189,6 @@ def _auto_mode_runs_its_own_nodes(settings: Settings) -> Iterator[Mistake]:
             "disk": pool.disk != Disk(),
             "tags": bool(pool.tags),
             "reservation": bool(pool.reservation),
-            "efa": pool.efa,
         }
         for key in (key for key, set_here in wrong.items() if set_here):
             yield refused(
@@ -208,15 +210,82 @@ def _gpus_are_shared_only_by_small_replicas(settings: Settings) -> Iterator[Mist
                 allowed="1, or devicePlugin.timeSlicing 1",
                 example=1,
             )
+
+
+def _nodes_have_our_plugin(settings: Settings) -> Iterator[Mistake]:
+    """What the program's plugin is told concerns no node that brings a plugin of its own."""
+    plugin = settings.device_plugin
+    default = {"timeSlicing": 1, "migStrategy": "none"}
+    given = {"timeSlicing": plugin.time_slicing, "migStrategy": plugin.mig_strategy}
     auto = isinstance(settings.cluster, EksCluster) and settings.cluster.auto_mode
     for name, pool in _eks_pools(settings):
-        if auto or pool.ami == "bottlerocket":
-            yield refused(
-                ("devicePlugin", "timeSlicing"),
-                f"does not reach the nodes of pool {name}, which bring a device plugin of their own",
-                allowed="1 with Bottlerocket or EKS Auto Mode",
-                example=1,
-            )
+        for key in (key for key in given if given[key] != default[key]):
+            if auto or pool.ami == "bottlerocket":
+                yield refused(
+                    ("devicePlugin", key),
+                    f"does not reach the nodes of pool {name}, which bring a device plugin of their own",
+                    allowed=f"{default[key]} with Bottlerocket or EKS Auto Mode",
+                    example=default[key],
+                )
+
+
+def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
+    """The replicas that always run, and the one more of a rollout of the largest, each on one node.
+
+    For pools that this program sizes: whoever has a single GPU elsewhere may still want to serve one model from it.
+    """
+    for name, pool in _eks_pools(settings):
+        here = {key: model for key, model in settings.models.items() if model.pool == name}
+        if not here:
+            continue
+        always = [model.gpus for model in here.values() for _ in range(model.replicas.min)]
+        surge, room = max(always), pool.gpu.count * settings.device_plugin.time_slicing
+        needed = _nodes_for([*always, surge], room)
+        if needed <= pool.nodes:
+            continue
+        has = "1 node has" if pool.nodes == 1 else f"{pool.nodes} nodes have"
+        gpus = f"{room} GPU{'' if room == 1 else 's'}{'' if pool.nodes == 1 else ' each'}"
+        who = f"model {next(iter(here))} takes" if len(here) == 1 else f"models {', '.join(here)} take"
+        yield refused(
+            ("gpuPools", name, "max"),
+            f"{has} {gpus}; {who} {sum(always)} and {surge} more for the surge of a rollout",
+            allowed=f"at least {needed}",
+            example=needed,
+        )
+
+
+def _nodes_for(replicas: list[int], gpus: int) -> int:
+    """Nodes with so many GPUs that hold the replicas of so many each: the largest first, each on the first it fits."""
+    free: list[int] = []
+    for replica in sorted(replicas, reverse=True):
+        node = next((index for index, left in enumerate(free) if left >= replica), None)
+        if node is None:
+            free.append(gpus - replica)
+        else:
+            free[node] -= replica
+    return len(free)
+
+
+def _a_replica_fits_a_node(settings: Settings) -> Iterator[Mistake]:
+    """One that requests more than a node has would be pending for good; nodes of other clusters are not known."""
+    for name, model in settings.models.items():
+        pool = settings.gpu_pools[model.pool]
+        if not isinstance(pool, EksPool):
+            continue
+        vcpus, memory = SHARE_OF_PODS * pool.vcpus, SHARE_OF_PODS * pool.memory_mib * UNITS["Mi"]
+        requests = model.resources.requests
+        fits = {
+            "cpu": (requests.cpu, cpus(requests.cpu) <= vcpus, f"{vcpus:.1f}"),
+            "memory": (requests.memory, size_bytes(requests.memory) <= memory, f"{int(memory // GIB)}Gi"),
+        }
+        for key, (given, enough, most) in fits.items():
+            if not enough:
+                yield refused(
+                    ("models", name, "resources", "requests", key),
+                    f"{quote(given)} is more than {pool.instance_type} of pool {model.pool} has for pods",
+                    allowed=f"at most {most}, a tenth being left to the system",
+                    example=most,
+                )
 
 
 def _storage_is_there_and_fits(settings: Settings) -> Iterator[Mistake]:
@@ -301,6 +370,69 @@ def _instance_store_fits(settings: Settings, name: str, model: Model, pool: GpuP
         )
 
 
+def _weights_fit_their_file_system(settings: Settings) -> Iterator[Mistake]:
+    for name, storage in settings.storage.items():
+        here = {key: model.weights for key, model in settings.models.items() if model.weights.storage == name}
+        needed = sum(size_bytes(weights.size) for weights in here.values())
+        if isinstance(storage, Fsx) and needed > storage.capacity_gib * GIB:
+            larger = [each for each in CAPACITIES if each * GIB >= needed]
+            of = f"model {next(iter(here))} are" if len(here) == 1 else f"models {', '.join(here)} are together"
+            yield refused(
+                ("storage", name, "capacityGiB"),
+                f"{storage.capacity_gib} is too small: the weights of {of} {-(-needed // GIB)}Gi",
+                allowed=", ".join(map(str, larger)) or f"at least {-(-needed // GIB)}, which no file system here has",
+                fix=None if larger else "make weights.size smaller, or give some models another storage",
+                example=next(iter(larger), None),
+            )
+
+
+def _releases_are_not_ahead_of_the_cluster(settings: Settings) -> Iterator[Mistake]:
+    """A kubelet may be older than the control plane, never newer; an AL2023 release is named by its kubelet."""
+    if not (isinstance(settings.cluster, EksCluster) and settings.cluster.create):
+        return
+    version = settings.cluster.create.version
+    for name, pool in _eks_pools(settings):
+        if pool.ami != "al2023" or pool.ami_release is None:
+            continue
+        minor = int(pool.ami_release.split(".")[1])
+        if minor > int(version.split(".")[1]):
+            yield refused(
+                ("gpuPools", name, "amiRelease"),
+                f"{quote(pool.ami_release)} is of Kubernetes 1.{minor}, and the cluster is created with {version}",
+                allowed=f"a release of {version} or older",
+                fix="set an older release, or a newer cluster.create.version",
+            )
+
+
+def _system_nodes_are_x86(settings: Settings) -> Iterator[Mistake]:
+    created = settings.cluster.create if isinstance(settings.cluster, EksCluster) else None
+    for index, name in enumerate(created.system.instance_types if created else ()):
+        if is_arm(name):
+            yield refused(
+                ("cluster", "create", "system", "instanceTypes", index),
+                f"{quote(name)} is Arm; the AMIs of the program are x86-64",
+                allowed="x86-64 instance types",
+                example="m7i.large",
+            )
+
+
+def _tags_are_short(settings: Settings) -> Iterator[Mistake]:
+    """The values; their keys are checked one by one."""
+    tags: dict[Path, str] = {}
+    if isinstance(settings.cluster, EksCluster):
+        tags |= {("cluster", "tags", key): value for key, value in settings.cluster.tags.items()}
+    for name, pool in _eks_pools(settings):
+        tags |= {("gpuPools", name, "tags", key): value for key, value in pool.tags.items()}
+    for path, value in tags.items():
+        if len(value) > MAX_TAG_VALUE:
+            yield refused(
+                path,
+                f"{quote(value)} has {len(value)} characters",
+                allowed=f"a tag's value: at most {MAX_TAG_VALUE} characters",
+                fix="shorten it in the stack file",
+            )
+
+
 def _drivers_are_new_enough(settings: Settings) -> Iterator[Mistake]:
     for name, model in settings.models.items():
         pool = settings.gpu_pools[model.pool]
@@ -339,6 +471,13 @@ CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     _types_are_offered,
     _auto_mode_runs_its_own_nodes,
     _gpus_are_shared_only_by_small_replicas,
+    _nodes_have_our_plugin,
+    _surge_fits_the_pool,
+    _a_replica_fits_a_node,
     _storage_is_there_and_fits,
+    _weights_fit_their_file_system,
+    _releases_are_not_ahead_of_the_cluster,
     _drivers_are_new_enough,
+    _system_nodes_are_x86,
+    _tags_are_short,
 )

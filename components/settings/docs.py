@@ -54,12 +54,21 @@ def _rows_of_kinds(schema: Json, node: Json, prefix: str) -> Iterator[str]:
     choices = kinds(schema, node)
     key = node.get("discriminator", {}).get("propertyName")
     if key is not None:
-        meaning = " ".join(choice["properties"][key]["description"] for choice in choices.values())
+        meaning = _together([choice["properties"][key]["description"] for choice in choices.values()])
         yield _row(f"{prefix}{key}", {"enum": list(choices), "description": meaning}, required=True)
     for tag, choice in choices.items():
         properties = {name: child for name, child in choice["properties"].items() if name != key}
         kind = f"`{key}: {tag}`" if key else KINDS[tag]
         yield from _rows(schema, choice | {"properties": properties}, prefix, kind)
+
+
+def _together(descriptions: list[str]) -> str:
+    """One sentence of those that begin alike, "LEAD: one, or other."; others one after the other."""
+    leads = {text.partition(": ")[0] for text in descriptions}
+    if len(leads) > 1:
+        return " ".join(descriptions)
+    rest = [text.partition(": ")[2].removesuffix(".") for text in descriptions]
+    return f"{leads.pop()}: {', or '.join(rest)}."
 
 
 def _defaults(schema: Json, node: Json) -> Json:

@@ -11,9 +11,17 @@ from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import TypeAdapter, ValidationError
 
 from components.settings.checks import mistakes_between_sections
-from components.settings.mistakes import Mistake, from_pydantic, key_path, unknown_key, without_misspelt
+from components.settings.mistakes import (
+    Mistake,
+    from_pydantic,
+    key_path,
+    refused,
+    unknown_key,
+    without_counts_of_the_rest,
+    without_misspelt,
+)
 from components.settings.pools import ExistingPool, GpuPool
-from components.settings.schema import TOKEN_KEY, settings_schema
+from components.settings.schema import TOKEN_KEY, allowed, node_at, settings_schema
 from components.settings.stack import AWS_KEYS, Settings
 
 _POOL: Final[TypeAdapter[GpuPool]] = TypeAdapter(GpuPool)
@@ -53,8 +61,8 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
 
     Raises `SettingsError` with every mistake found.
     """
-    mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets)]
     tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
+    mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets), *_empty_create(tree)]
     tree = _for_aws(tree) if _on_aws(tree) else {key: value for key, value in tree.items() if key not in AWS_KEYS}
     try:
         settings = Settings.model_validate(tree, context={"pools": _gpus_by_pool(tree)})
@@ -66,7 +74,7 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> S
             unknown_key(each["loc"], known)
             if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
             else from_pydantic(each, schema)
-            for each in without_misspelt(found, schema)
+            for each in without_counts_of_the_rest(without_misspelt(found, schema))
         ]
     else:
         mistakes += mistakes_between_sections(settings)
@@ -103,6 +111,15 @@ def _on_aws(tree: Mapping[str, Any]) -> bool:
     """Whether the stack uses AWS: the provider's keys are another's affair where it does not."""
     cluster = tree.get("cluster")
     return isinstance(cluster, dict) and cluster.get("provider") == "aws"
+
+
+def _empty_create(tree: Mapping[str, Any]) -> list[Mistake]:
+    """`create:` with nothing below it: for the model the same as no such key, for who wrote it a cluster to be made."""
+    cluster = tree.get("cluster")
+    if not isinstance(cluster, dict) or cluster.get("create", {}) is not None:
+        return []
+    path = ("cluster", "create")
+    return [refused(path, "null is not a map", allowed=allowed(node_at(settings_schema(), path)))]
 
 
 def _for_aws(tree: Mapping[str, Any]) -> dict[str, Any]:

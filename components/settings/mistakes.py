@@ -12,12 +12,12 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from components.settings.schema import Json, allowed, full_key, kinds, node_at, without_kinds
+from components.settings.types import OWN_TAGS
 
 LONGEST_VALUE: Final = 80
 
 _PROBLEMS: Final = {
     "missing": "is missing",
-    "too_short": "is empty",
     "int_type": "{value} is not an integer",
     "int_parsing": "{value} is not an integer",
     "int_from_float": "{value} is not an integer",
@@ -37,6 +37,9 @@ _PROBLEMS: Final = {
     "greater_than_equal": "{value} is less than {ge}",
     "less_than_equal": "{value} is more than {le}",
 }
+
+# What somebody may well write for a kind of section.
+_MEANS: Final = {"eks": "aws", "amazon": "aws", "k8s": "kubernetes", "lustre": "fsx", "ebs": "gp3"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +115,13 @@ def _no_kind(error: ErrorDetails, path: Sequence[int | str], schema: Json) -> Mi
     discriminator = error["ctx"]["discriminator"].strip("'")
     key = key_path((*path, discriminator))
     given = error["input"].get(discriminator)
+    meant = str(given).lower()
+    near = _nearest(_MEANS.get(meant, meant), choices) or choices
     return Mistake(
         key=key,
         problem="is missing" if given is None else f"{quote(given)} is not available",
         allowed=", ".join(choices),
-        fix=set_with(key, choices[0]),
+        fix=set_with(key, near[0]),
     )
 
 
@@ -132,6 +137,12 @@ def unknown_key(path: Sequence[int | str], known: Sequence[str]) -> Mistake:
     )
 
 
+def without_counts_of_the_rest(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors without those of lists too short once an item was refused: the item's own line says what is wrong."""
+    parents = {error["loc"][:-1] for error in errors}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
+
+
 def _nearest(name: int | str, known: Sequence[str]) -> list[str]:
     return difflib.get_close_matches(str(name), known, n=1)
 
@@ -143,7 +154,7 @@ def _bad_name(path: Sequence[int | str]) -> Mistake:
         "labels": "a label key",
         "nodeSelector": "a label key",
         "subnets": "an availability zone such as us-west-2a",
-        "tags": "a tag's key: at most 128 characters, not aws:*",
+        "tags": f"a tag's key: at most 128 characters, not aws:*, {', '.join(OWN_TAGS)}",
     }
     parent = str(path[-2])
     return Mistake(
@@ -155,6 +166,10 @@ def _bad_name(path: Sequence[int | str]) -> Mistake:
 
 
 def _problem(error: ErrorDetails, context: dict[str, Any]) -> str:
+    if error["type"] in {"too_short", "too_long"}:
+        # With a longer list pydantic counts only up to the first too many.
+        count = len(error["input"])
+        return "is empty" if count == 0 else f"has {count} item{'' if count == 1 else 's'}"
     template = _PROBLEMS.get(error["type"])
     if template is not None:
         return template.format(value=quote(error["input"]), **context)

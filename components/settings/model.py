@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from components.engines import vllm
 from components.settings.amounts import Resources
 from components.settings.rollout import Probes, Replicas, Rollout
-from components.settings.section import SECTION, over
+from components.settings.section import SECTION, over, refusal
 from components.settings.types import (
     FRACTION,
     NOT_BOOL,
@@ -66,10 +66,10 @@ class Model(BaseModel):
         default=None, description="CUDA of the image, checked against the nodes' driver; needed for an own image only."
     )
     source: Source = Field(description="Weights: repository and commit on the hub.")
-    pool: Name = Field(description="GPU pool, a key of inference:gpuPools.")
     gpus: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(
         default=1, description="GPUs of one replica, which is its tensor parallel size."
     )
+    pool: Name = Field(description="GPU pool, a key of inference:gpuPools.")
     context_length: Annotated[int, Field(ge=16, le=10_485_760), NOT_BOOL] = Field(
         description="Tokens of prompt and answer together.", json_schema_extra={"examples": [8192]}
     )
@@ -113,32 +113,24 @@ class Model(BaseModel):
 
     @field_validator("pool")
     @classmethod
-    def _pool_exists(cls, value: str, info: ValidationInfo) -> str:
-        pools = _pools(info)
-        if pools is not None and value not in pools:
-            raise PydanticCustomError(
-                "pool",
+    def _pool_exists_and_holds_a_replica(cls, value: str, info: ValidationInfo) -> str:
+        pools, gpus = _pools(info), info.data.get("gpus")
+        if pools is None:
+            return value
+        if value not in pools:
+            enough = (name for name, count in pools.items() if count is not None and count >= (gpus or 1))
+            raise refusal(
                 "is no GPU pool",
-                {"allowed": f"a key of inference:gpuPools ({', '.join(pools)})", "example": next(iter(pools), "NAME")},
+                allowed=f"a key of inference:gpuPools ({', '.join(pools) or 'none yet'})",
+                example=next(enough, None),
             )
-        return value
-
-    @field_validator("gpus")
-    @classmethod
-    def _gpus_fit_a_node(cls, value: int, info: ValidationInfo) -> int:
-        pool = info.data.get("pool", "")
-        count = (_pools(info) or {}).get(pool)
-        if count is not None and value > count:
-            raise PydanticCustomError(
-                "gpus",
-                "is more than the {count} GPU{s} of a node of pool {pool}",
-                {
-                    "count": count,
-                    "s": "" if count == 1 else "s",
-                    "pool": pool,
-                    "allowed": "1" if count == 1 else f"an integer from 1 to {count}",
-                    "example": count,
-                },
+        count = pools[value]
+        if gpus is not None and count is not None and gpus > count:
+            raise refusal(
+                f"{gpus} is more than the {count} GPU{'' if count == 1 else 's'} of a node of pool {value}",
+                at=("gpus",),
+                allowed="1" if count == 1 else f"an integer from 1 to {count}",
+                example=count,
             )
         return value
 
@@ -174,7 +166,9 @@ class Model(BaseModel):
     @field_validator("resources")
     @classmethod
     def _memory_holds_shared_memory(cls, value: Resources, info: ValidationInfo) -> Resources:
-        shared = info.data.get("shared_memory") or default_shared_memory(info.data.get("gpus", 1))
+        # A number of GPUs that the pool does not have is a mistake of its own, and no measure.
+        gpus = info.data.get("gpus", 1) if "pool" in info.data else 1
+        shared = info.data.get("shared_memory") or default_shared_memory(gpus)
         if size_bytes(shared) >= size_bytes(value.limits.memory):
             raise PydanticCustomError(
                 "memory",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationInfo, field_validator
@@ -27,6 +29,20 @@ from components.settings.types import (
 )
 
 GPU_TAINT: Final = "nvidia.com/gpu=present:NoSchedule"
+# Labels of nodes that the kubelet, EKS or Karpenter refuses; and the program's own, which placement goes by.
+RESERVED_DOMAINS: Final = ("kubernetes.io", "k8s.io", "eks.amazonaws.com", "karpenter.sh", "karpenter.k8s.aws")
+OWN_LABELS: Final = ("inference/gpu-pool", "inference/gpu-generation")
+# By AMI, a release's pattern and what it looks like.
+RELEASES: Final = MappingProxyType(
+    {
+        "al2023": (re.compile(r"^1\.[0-9]{2}\.[0-9]+-20[0-9]{6}$"), "1.34.1-20251112"),
+        "bottlerocket": (re.compile(r"^[0-9]+\.[0-9]+\.[0-9]+-[0-9a-f]{8}$"), "1.53.0-abcdef12"),
+    }
+)
+_ARM_FAMILY: Final = re.compile(r"^(a1|[a-z]+[0-9]+[a-z]*g[a-z]*(-.*)?|.*-gb[0-9]+)$")
+_NVIDIA: Final = re.compile(r"^[gp]r?[0-9](?!ad)")
+# Those of which AWS sells blocks: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html.
+_IN_BLOCKS: Final = re.compile(r"^p[4-9]")
 
 
 class Gpu(BaseModel):
@@ -184,9 +200,17 @@ class EksPool(BaseModel):
         description="Refuse zones that do not offer the instance type; zone names differ between accounts.",
     )
 
+    @field_validator("instance_type")
+    @classmethod
+    def _runs_the_amis(cls, value: str) -> str:
+        _check_processors(value, ("instanceType",))
+        return value
+
     @field_validator("alternatives")
     @classmethod
     def _alternatives_once(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for index, name in enumerate(value):
+            _check_processors(name, ("alternatives", index))
         each_once((info.data.get("instance_type", ""), *value))
         return value
 
@@ -196,6 +220,37 @@ class EksPool(BaseModel):
         lowest = info.data.get("min", 0)
         if value < lowest:
             raise refusal(f"is less than min {lowest}", allowed="an integer of at least the pool's min", example=lowest)
+        return value
+
+    @field_validator("ami_release")
+    @classmethod
+    def _release_of_its_ami(cls, value: str | None, info: ValidationInfo) -> str | None:
+        pattern, example = RELEASES[info.data.get("ami", "al2023")]
+        if value is not None and "ami" in info.data and not pattern.match(value):
+            raise refusal(
+                f"is no release of ami {info.data['ami']}",
+                allowed=f"a release such as {example}",
+                fix="name the release in full, or take it out for the latest",
+            )
+        return value
+
+    @field_validator("capacity")
+    @classmethod
+    def _sold_in_blocks(cls, value: str, info: ValidationInfo) -> str:
+        kind, lowest = info.data.get("instance_type"), info.data.get("min")
+        if value == "CAPACITY_BLOCK" and kind is not None and not _IN_BLOCKS.match(kind):
+            raise refusal(
+                f"is not for {kind}, of which AWS sells no blocks",
+                allowed="CAPACITY_BLOCK for instance types of P4 to P6 and newer; ON_DEMAND or SPOT for others",
+                example="ON_DEMAND",
+            )
+        if value == "CAPACITY_BLOCK" and lowest:
+            raise refusal(
+                f"{lowest} is more than EKS can have before the capacity block begins",
+                at=("min",),
+                allowed="0 with capacity CAPACITY_BLOCK",
+                example=0,
+            )
         return value
 
     @field_validator("autoscaler")
@@ -252,6 +307,32 @@ class EksPool(BaseModel):
             )
         return value
 
+    @field_validator("efa")
+    @classmethod
+    def _attached_by_a_node_group(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's way
+        if value and info.data.get("autoscaler") == "karpenter":
+            raise refusal(
+                "is for node groups: to the nodes of Karpenter no interfaces are attached",
+                allowed="true with autoscaler cluster-autoscaler, false with karpenter",
+                fix="take it out, or choose the other autoscaler",
+                hide=True,
+            )
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_of_the_users(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for key in value:
+            domain = f".{key.rpartition('/')[0]}"
+            if key in OWN_LABELS or any(domain.endswith(f".{reserved}") for reserved in RESERVED_DOMAINS):
+                raise refusal(
+                    "is Kubernetes', EKS's, Karpenter's or the program's own",
+                    at=("labels", key),
+                    allowed=f"a label key outside {', '.join(RESERVED_DOMAINS)}, and not {' or '.join(OWN_LABELS)}",
+                    fix="rename it in the stack file",
+                )
+        return value
+
     @field_validator("facts")
     @classmethod
     def _types_are_known_and_alike(cls, value: Facts | None, info: ValidationInfo) -> Facts | None:
@@ -276,6 +357,13 @@ class EksPool(BaseModel):
             for key, has in (("instance_store", "nvme_gb"), ("efa", "efa_interfaces")):
                 if facts and info.data.get(key) and not getattr(facts, has):
                     raise _without(key, name)
+            if facts and first and info.data.get("efa") and facts.efa_interfaces != first.efa_interfaces:
+                raise refusal(
+                    f'"{name}" has {_adapters(facts)}, and {types[0]} has {_adapters(first)}',
+                    at=at,
+                    allowed="instance types with as many, with efa",
+                    fix="make it a pool of its own, or take efa out",
+                )
         return value
 
     @property
@@ -302,8 +390,23 @@ class EksPool(BaseModel):
     @property
     def nvme_gb(self) -> int:
         """Instance store in GB that every node has, whichever of the types it is."""
+        return min(facts.nvme_gb for facts in self._facts_of_all)
+
+    @property
+    def vcpus(self) -> int:
+        """CPUs, as EC2 counts them, that every node has."""
+        return min(facts.vcpus for facts in self._facts_of_all)
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory in MiB that every node has."""
+        return min(facts.memory_mib for facts in self._facts_of_all)
+
+    @property
+    def _facts_of_all(self) -> list[InstanceFacts]:
+        """Facts of its types, as far as they are known: of the first they are."""
         others = (ec2.instance_type(name) for name in self.alternatives)
-        return min(facts.nvme_gb for facts in (self.facts_of_type, *others) if facts)
+        return [facts for facts in (self.facts_of_type, *others) if facts]
 
     @property
     def nodes(self) -> int:
@@ -327,6 +430,26 @@ def _gpus(facts: InstanceFacts) -> tuple[str, int, int]:
 
 def _in_words(facts: InstanceFacts) -> str:
     return f"{facts.gpus} {facts.product} of {facts.gpu_memory_mib} MiB"
+
+
+def _adapters(facts: InstanceFacts) -> str:
+    return f"{facts.efa_interfaces} Elastic Fabric Adapter{'' if facts.efa_interfaces == 1 else 's'}"
+
+
+def is_arm(instance_type: str) -> bool:
+    """Whether an instance type's processor is AWS's Graviton or NVIDIA's Grace, as its family's name says."""
+    return _ARM_FAMILY.match(instance_type.partition(".")[0]) is not None
+
+
+def _check_processors(name: str, at: Sequence[str | int]) -> None:
+    """Refuses an instance type that the AMIs of the program do not start on, or find no GPU in."""
+    problem, allowed = (
+        ("is Arm; the AMIs of the program are x86-64", "x86-64 instance types")
+        if is_arm(name)
+        else (None if _NVIDIA.match(name) else "has no NVIDIA GPU", "instance types of the families g and p")
+    )
+    if problem:
+        raise refusal(f'"{name}" {problem}', at=at, allowed=allowed, fix="choose another instance type")
 
 
 def _unknown(name: str, at: Sequence[str | int]) -> PydanticCustomError:

@@ -140,7 +140,9 @@ def allowed(node: Json) -> str:
     if kind == "object" and "properties" in node:
         return "a map with " + ", ".join(node["properties"])
     if kind == "array":
-        return f"a list of items, each {allowed(node['items'])}"
+        least, most = node.get("minItems", 0), node.get("maxItems")
+        count = f"{least} to {most} " if most else ""
+        return f"a list of {count}items, each {allowed(node['items'])}"
     others = {"boolean": "true or false", "object": "a map of names to values", "string": "text", "section": "a map"}
     return others[str(kind)]
 

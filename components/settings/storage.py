@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
@@ -10,6 +10,9 @@ from components.settings.section import SECTION, refusal
 from components.settings.types import NOT_BOOL, NvmePath, S3Path, SecurityGroupId, Zone
 
 AccessMode = Literal["ReadWriteMany", "ReadWriteOnce"]
+CapacityGiB = Literal[1200, 2400, 4800, 7200, 9600, 12000]
+CAPACITIES: Final[tuple[int, ...]] = get_args(CapacityGiB)
+"""Sizes of an FSx file system that the program offers."""
 SECURITY_GROUPS = Field(
     default=(), description="Security groups that let the nodes in; without it one is made for the cluster's nodes."
 )
@@ -118,7 +121,7 @@ class Fsx(BaseModel):
 
     kind: Literal["fsx"] = Field(description="Amazon FSx for Lustre: shared by all nodes, fastest in its own zone.")
     zone: Zone = Field(description="Zone of the file system.")
-    capacity_gib: Literal[1200, 2400, 4800, 7200, 9600, 12000] = Field(default=1200, description="Size in GiB.")
+    capacity_gib: CapacityGiB = Field(default=1200, description="Size in GiB.")
     throughput_per_tib: Literal[125, 250, 500, 1000] = Field(default=250, description="Throughput in MB/s a TiB.")
     s3: S3Path | None = Field(default=None, description="S3 prefix whose objects appear as files, and back.")
     security_groups: tuple[SecurityGroupId, ...] = SECURITY_GROUPS

@@ -21,6 +21,9 @@ _SOURCE = re.compile(r"^hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]
 _RANGE: Final = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/"
 MIN_VPC_PREFIX: Final = 16
 MAX_VPC_PREFIX: Final = 20
+_ZONE_ID = re.compile(r"^[a-z]{3,4}[0-9]-az[0-9]$")
+OWN_TAGS: Final = ("Name", "managed-by", "inference/cluster")
+"""Keys of the tags that the program gives to what it makes."""
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _IMAGE = re.compile(
     r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -29,8 +32,8 @@ _IMAGE = re.compile(
 )
 
 
-def _text(pattern: str, allowed: str, example: str, max_length: int | None = None, **extra: Any) -> FieldInfo:
-    extra |= {"patternErrorMessage": allowed, "examples": [example]}
+def _text(pattern: str, allowed: str, example: str | None, max_length: int | None = None, **extra: Any) -> FieldInfo:
+    extra |= {"patternErrorMessage": allowed} | ({"examples": [example]} if example else {})
     info: FieldInfo = Field(pattern=pattern, max_length=max_length, json_schema_extra=extra)
     return info
 
@@ -92,24 +95,42 @@ def _own_namespace(value: str) -> str:
 
 
 def _network(value: str) -> str:
-    try:
-        network = ipaddress.IPv4Network(value, strict=False)
-    except ValueError:
-        raise PydanticCustomError("cidr", "is no IPv4 range") from None
-    if str(network) != value:
-        raise PydanticCustomError("cidr", "is an address with a prefix, not its range", {"example": str(network)})
+    _, _, prefix = value.partition("/")
+    _parsed(value, prefix or "32")
     return value
 
 
 def _network_of_vpc(value: str) -> str:
-    if not MAX_VPC_PREFIX >= ipaddress.IPv4Network(_network(value)).prefixlen >= MIN_VPC_PREFIX:
+    _, _, prefix = value.partition("/")
+    usable = prefix if prefix in map(str, range(MIN_VPC_PREFIX, MAX_VPC_PREFIX + 1)) else str(MIN_VPC_PREFIX)
+    if _parsed(value, prefix=usable).prefixlen != int(usable):
         raise PydanticCustomError("cidr", "is too large for a VPC, or too small for its pods")
     return value
 
 
-def _own_tag(value: str) -> str:
-    if value.lower().startswith("aws:"):
-        raise PydanticCustomError("tag", "begins with aws:, which AWS keeps to itself")
+def _parsed(value: str, prefix: str) -> ipaddress.IPv4Network:
+    """The range; `prefix` is for the example that an address without one, or with bits beyond it, is answered with."""
+    try:
+        network = ipaddress.IPv4Network(value, strict=False)
+    except ValueError:
+        raise PydanticCustomError("cidr", "is no IPv4 range") from None
+    address, slash, _ = value.partition("/")
+    if str(network) != value:
+        example = ipaddress.IPv4Network(f"{address}/{prefix}", strict=False)
+        problem = "is an address with a prefix, not its range" if slash else "is an address without a prefix"
+        raise PydanticCustomError("cidr", "{problem}", {"problem": problem, "example": str(example)})
+    return network
+
+
+def _zone_not_its_id(value: Any) -> Any:
+    if isinstance(value, str) and _ZONE_ID.match(value):
+        raise PydanticCustomError("zone", "is a zone's id", {"allowed": "its name, such as us-west-2a"})
+    return value
+
+
+def _free_tag(value: str) -> str:
+    if value.lower().startswith("aws:") or value in OWN_TAGS:
+        raise PydanticCustomError("tag", "is AWS's or the program's own")
     return value
 
 
@@ -118,7 +139,7 @@ Name = Annotated[
     _text(
         r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
         "lower-case letters, digits and hyphens, first a letter, at most 40 characters",
-        "chat",
+        None,  # one that would do is another for each key that takes a name
         max_length=40,  # the longest name derived from it, NAME-seed-0123abcd, has to stay a DNS label of 63
     ),
 ]
@@ -190,7 +211,9 @@ Image = Annotated[
 ]
 Region = Annotated[str, _text(r"^[a-z]{2}(-[a-z]+)+-[0-9]$", "an AWS region such as us-west-2", "us-west-2")]
 Zone = Annotated[
-    str, _text(r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$", "an availability zone such as us-west-2a", "us-west-2a")
+    str,
+    _text(r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$", "an availability zone such as us-west-2a", "us-west-2a"),
+    BeforeValidator(_zone_not_its_id),
 ]
 InstanceType = Annotated[
     str, _text(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$", "an EC2 instance type such as g6e.4xlarge", "g6e.4xlarge")
@@ -253,11 +276,11 @@ TagKey = Annotated[
     str,
     _text(
         r"^[A-Za-z0-9_.:/=+@-]{1,128}$",
-        "a tag's key: at most 128 characters, not aws:*",
+        f"a tag's key: at most 128 characters, not aws:*, {', '.join(OWN_TAGS)}",
         "team",
-        **{"not": {"pattern": "^aws:"}},
+        **{"not": {"pattern": f"^(aws:|({'|'.join(OWN_TAGS)})$)"}},
     ),
-    AfterValidator(_own_tag),
+    AfterValidator(_free_tag),
 ]
 Cpu = Annotated[
     str,

@@ -8,6 +8,7 @@ import pytest
 
 from components.aws.karpenter import alias
 from components.settings import EksPool
+from tests.aws.options import options
 from tests.components.program import Recorder, plain, run_program
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, changed
 
@@ -60,6 +61,22 @@ def test_a_class_says_where_nodes_are_and_what_of() -> None:
     assert asked["metadataOptions"]["httpTokens"] == "required"
     assert asked["blockDeviceMappings"][0]["ebs"]["volumeSize"] == "100Gi"
     assert not {"instanceStorePolicy", "userData", "capacityReservationSelectorTerms"} & set(asked)
+
+
+@pytest.mark.parametrize(("config", "kinds"), [(KARPENTER, ("NodePool", "EC2NodeClass")), (AUTO_MODE, ("NodePool",))])
+def test_deletion_waits_for_large_nodes(config: dict[str, Any], kinds: tuple[str, ...]) -> None:
+    asked = options(config)
+    assert {asked[kind].customTimeouts.delete for kind in kinds} == {"60m"}
+
+
+def test_tags_make_no_node_drift() -> None:
+    assert list(options(KARPENTER)["EC2NodeClass"].ignoreChanges) == ["spec.tags"]
+
+
+def test_broken_nodes_are_replaced_in_a_created_cluster() -> None:
+    """https://karpenter.sh/v1.14/reference/settings/#feature-gates."""
+    (made,) = (each for each in run_program(AWS_CREATED).of("Release") if each.name == "karpenter")
+    assert plain(made.inputs)["values"]["settings"] == {"clusterName": "dev", "featureGates": {"nodeRepair": True}}
 
 
 def test_nodes_join_by_an_access_entry_of_their_role() -> None:

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from components.aws import launch_template
 from components.aws.user_data import user_data
+from components.facts.ec2 import InstanceFacts, instance_type
+from components.settings import EksPool
+from tests.aws.options import options
 from tests.components.program import PROJECT, Recorder, Registration, plain, run_program
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, changed
 
@@ -117,7 +121,6 @@ def test_the_autoscaler_learns_of_time_slices() -> None:
         ("disk", {"sizeGiB": 200}),
         ("disk", {"throughputMBps": 500}),
         ("instanceStore", True),
-        ("tags", {"team": "search"}),
         ("autoscaler", "karpenter"),
     ],
 )
@@ -134,6 +137,7 @@ def test_what_nodes_cannot_change_makes_another_group(key: str, value: object) -
         ("min", 1),
         ("max", 5),
         ("labels", {"a": "b"}),
+        ("tags", {"team": "search"}),
         ("repair", False),
         ("maxUnavailable", 2),
         ("updates", "inPlace"),
@@ -145,12 +149,42 @@ def test_what_nodes_can_change_leaves_the_group_as_it_is(key: str, value: object
     assert group(set_in_pool(**{key: value}))["nodeGroupName"] == group()["nodeGroupName"]
 
 
-def test_tags_of_the_cluster_touch_no_node_without_a_template() -> None:
-    assert group(changed(AWS_ATTACHED, "cluster.tags", {"a": "b"}))["nodeGroupName"] == group()["nodeGroupName"]
-    # With one they would be drained by EKS one by one, so that they are other nodes.
-    templated = set_in_pool(tags={"team": "search"})
-    other = changed(templated, "cluster.tags", {"a": "b"})
-    assert group(other)["nodeGroupName"] != group(templated)["nodeGroupName"]
+TEMPLATES: dict[str, dict[str, Any]] = {
+    "rates": {"disk": {"throughputMBps": 500}},
+    "efa": {"efa": True, "instanceType": "g6e.24xlarge"},
+}
+
+
+@pytest.mark.parametrize("values", [{}, *TEMPLATES.values()], ids=["none", *TEMPLATES])
+@pytest.mark.parametrize("path", [f"{POOL}.tags", "cluster.tags"])
+def test_tags_replace_and_drain_no_node(path: str, values: dict[str, Any]) -> None:
+    before, after = set_in_pool(**values), changed(set_in_pool(**values), path, {"a": "b"})
+    assert group(before)["nodeGroupName"] == group(after)["nodeGroupName"]
+    templates = [
+        {key: value for key, value in plain(each.inputs).items() if key not in {"tags", "tagSpecifications"}}
+        for config in (before, after)
+        for each in run_program(config).of("LaunchTemplate")
+    ]
+    if templates:
+        assert templates[0] == templates[1]
+        assert list(options(after)["LaunchTemplate"].ignoreChanges) == ["tagSpecifications"]
+
+
+def test_what_a_template_says_is_of_its_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program or other facts, or EKS would drain the nodes one by one."""
+    config = set_in_pool(**TEMPLATES["efa"])
+    before = run_program(config).one("LaunchTemplate")
+    facts = InstanceFacts(**{**vars(instance_type("g6e.24xlarge")), "efa_interfaces": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(EksPool, "facts_of_type", facts)
+        assert run_program(config).one("LaunchTemplate").name != before.name
+    with monkeypatch.context() as patch:
+        patch.setitem(launch_template.DEVICES, "al2023", "/dev/sda1")
+        assert run_program(config).one("LaunchTemplate").name != before.name
+    stored = changed(set_in_pool(instanceStore=True), "storage.local", {"kind": "instanceStore"})
+    before = run_program(stored).one("LaunchTemplate")
+    monkeypatch.setattr("components.aws.user_data.USER", 1000)
+    assert run_program(stored).one("LaunchTemplate").name != before.name
 
 
 def test_a_release_in_place_is_eks_own_matter() -> None:
@@ -172,17 +206,8 @@ def test_another_group_gets_the_replicas_before_the_old_one_goes() -> None:
     }
 
 
-def test_the_autoscaler_owns_the_number_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    ignored: dict[str, list[str]] = {}
-    original = Recorder.RegisterResource
-
-    def register(self: Recorder, request: Any) -> Any:
-        ignored[request.type] = list(request.ignoreChanges)
-        return original(self, request)
-
-    monkeypatch.setattr(Recorder, "RegisterResource", register)
-    run_program(AWS_ATTACHED)
-    assert ignored["aws:eks/nodeGroup:NodeGroup"] == ["scalingConfig.desiredSize"]
+def test_the_autoscaler_owns_the_number_of_nodes() -> None:
+    assert list(options(AWS_ATTACHED)["NodeGroup"].ignoreChanges) == ["scalingConfig.desiredSize"]
 
 
 def test_nodes_may_join_pull_images_and_configure_their_network_and_no_more() -> None:
@@ -199,7 +224,14 @@ def test_nodes_may_join_pull_images_and_configure_their_network_and_no_more() ->
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"disk": {"sizeGiB": 500}}, {"capacity": "SPOT"}, {"labels": {"a": "b"}}, {"amiRelease": "1.34.1-20251112"}],
+    [
+        {},
+        {"disk": {"sizeGiB": 500}},
+        {"capacity": "SPOT"},
+        {"labels": {"a": "b"}},
+        {"tags": {"a": "b"}},
+        {"amiRelease": "1.34.1-20251112"},
+    ],
     ids=lambda values: next(iter(values), "default"),
 )
 def test_there_is_no_launch_template_without_need(values: dict[str, Any]) -> None:
@@ -231,8 +263,8 @@ def test_bottlerocket_takes_a_template_for_imdsv2_and_has_its_data_volume_sized(
     assert "userData" not in made
 
 
-def test_tags_of_the_pool_reach_its_instances_and_volumes() -> None:
-    made = template(tags={"team": "search"})["tagSpecifications"]
+def test_tags_of_the_pool_reach_instances_and_volumes_by_a_template() -> None:
+    made = template(tags={"team": "search"}, ami="bottlerocket")["tagSpecifications"]
     assert {each["resourceType"]: each["tags"]["team"] for each in made} == dict.fromkeys(
         ("instance", "volume", "network-interface"), "search"
     )
@@ -256,15 +288,33 @@ def test_a_capacity_block_is_a_market_of_its_own() -> None:
     assert made["capacityReservationSpecification"]["capacityReservationTarget"]["capacityReservationId"] == RESERVATION
 
 
-def test_efa_has_an_interface_for_every_card_and_a_group_that_trusts_itself() -> None:
-    config = set_in_pool(efa=True, instanceType="p5.48xlarge", zones=["us-west-2a"])
-    recorder = run_program(config)
-    interfaces = plain(recorder.one("LaunchTemplate").inputs)["networkInterfaces"]
-    assert len(interfaces) == 32
-    places = {(each["networkCardIndex"], each["deviceIndex"], each["interfaceType"]) for each in interfaces}
-    assert places == {(0, 0, "efa"), *((card, 1, "efa-only") for card in range(1, 32))}
+@pytest.mark.parametrize(
+    ("instance_type", "cards"),
+    [
+        ("g6e.12xlarge", range(1)),
+        ("g6e.24xlarge", range(2)),
+        ("p4d.24xlarge", range(4)),
+        ("p5.48xlarge", range(32)),
+        ("p5en.48xlarge", range(16)),
+        ("p6-b200.48xlarge", range(8)),
+        ("p6-b300.48xlarge", range(1, 17)),
+    ],
+)
+def test_efa_is_on_every_card_that_has_it(instance_type: str, cards: range) -> None:
+    """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html."""
+    values = {"instanceType": instance_type, "checkOffering": False}
+    interfaces = template(efa=True, zones=["us-west-2a"], **values)["networkInterfaces"]
+    assert [(each["networkCardIndex"], each["deviceIndex"], each["interfaceType"]) for each in interfaces] == [
+        (0, 0, "interface"),
+        *((card, 0 if card else 1, "efa-only") for card in cards),
+    ]
+    assert {each["deleteOnTermination"] for each in interfaces} == {"true"}
+
+
+def test_efa_has_a_group_that_trusts_itself() -> None:
+    recorder = run_program(set_in_pool(efa=True, instanceType="g6e.24xlarge"))
     (trusted,) = (each for each in recorder.of("SecurityGroup") if each.name.endswith("-efa"))
-    for each in interfaces:
+    for each in plain(recorder.one("LaunchTemplate").inputs)["networkInterfaces"]:
         assert each["securityGroups"] == ["sg-0c1b2c3d4e5f60001", f"{trusted.name}-id"]
     for rule in ("SecurityGroupIngressRule", "SecurityGroupEgressRule"):
         (asked,) = (plain(each.inputs) for each in recorder.of(rule) if each.name.endswith("-efa"))
@@ -298,7 +348,7 @@ def test_an_instance_store_without_weights_on_it_needs_no_script() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "loaded"), [({}, False), ({"tags": {"team": "search"}}, True)], ids=["plain", "template"]
+    ("values", "loaded"), [({}, False), ({"ami": "bottlerocket"}, True)], ids=["plain", "template"]
 )
 def test_a_stack_that_makes_nothing_of_ec2_does_not_load_it(values: dict[str, Any], *, loaded: bool) -> None:
     config = changed(set_in_pool(**values), "storage.shared.securityGroups", ["sg-0a1b2c3d4e5f60001"])

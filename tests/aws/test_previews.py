@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from rehearsal import stack
+from rehearsal import stack, toolchain
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.plugin_path import STAND_INS, plugin_path, require_aws
 from rehearsal.plugins.aws_guard import without_aws
+from rehearsal.pulumi_cli import throwaway
 from rehearsal.toolchain import Tools
 
 NOWHERE = "http://127.0.0.1:9"
@@ -88,3 +92,16 @@ def test_a_stack_that_attaches_to_a_cluster_loads_nothing_of_ec2() -> None:
     loaded = set(re.findall(r"\| +(pulumi_aws\.\w+)", done.stdout + done.stderr))
     assert "pulumi_aws.eks" in loaded
     assert "pulumi_aws.ec2" not in loaded
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["local", "prod"])
+def test_the_state_and_the_file_of_a_preview_have_one_salt_so_that_one_key_is_derived(
+    name: str, tmp_path: Path
+) -> None:
+    places = Places.of_user()
+    engine = throwaway(tmp_path / "state", places, toolchain.ensure_cli(places), os.devnull, stand_ins=("aws",))
+    config = Path(shutil.copy(stack.file(name), tmp_path))
+    engine.select(name, config)
+    state = json.loads(engine.read("stack", "export", "--stack", name))
+    assert state["deployment"]["secrets_providers"]["state"]["salt"] in config.read_text()

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.settings import EksPool
 from tests.aws.stored import CLUSTER_GROUP, named, stored
-from tests.components.program import Recorder, plain
+from tests.components.program import Recorder, plain, run_program
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, changed
 
 # pulumi_aws.ec2 warns of what it has deprecated when it is imported.
@@ -142,6 +143,84 @@ def test_other_rates_zones_or_nodes_are_another_volume_beside_the_old_one(
     other = stored(changed(AWS_CREATED, path, value))
     for kind, name in (("StorageClass", "disks-"), ("PersistentVolumeClaim", "chat-"), ("Job", "chat-")):
         assert named(created, kind, name).urn != named(other, kind, name).urn
+
+
+CHANGES: dict[str, object] = {
+    "instanceType": "g6e.24xlarge",
+    "alternatives": ["g6e.24xlarge"],
+    "min": 1,
+    "max": 5,
+    "zones": ["us-west-2b"],
+    "ami": "bottlerocket",
+    "amiRelease": "1.34.1-20251112",
+    "driver": 581,
+    "capacity": "SPOT",
+    "reservation": "cr-0a1b2c3d4e5f60001",
+    "autoscaler": "karpenter",
+    "updates": "inPlace",
+    "maxUnavailable": 2,
+    "repair": False,
+    "disk": {"sizeGiB": 300},
+    "instanceStore": True,
+    "efa": True,
+    "labels": {"a": "b"},
+    "tags": {"a": "b"},
+    "facts": {
+        "gpu": {"product": "NVIDIA-L40S", "memoryGiB": 44, "count": 4},
+        "vcpus": 48,
+        "memoryGiB": 384,
+        "nvmeGB": 3800,
+    },
+    "checkOffering": False,
+}
+ELSEWHERE: dict[str, object] = {
+    "cluster.tags": {"a": "b"},
+    "storage.local": {"kind": "instanceStore", "path": "/mnt/k8s-disks/0/other"},
+}
+POOLS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "template": {"disk": {"sizeGiB": 200, "throughputMBps": 500}, "instanceStore": True},
+    "karpenter": {"autoscaler": "karpenter", "instanceStore": True},
+}
+STAY: dict[str, set[str]] = {
+    "plain": {"labels", "storage.local"},
+    "template": {"labels"},
+    "karpenter": set(),
+}
+"""What else makes no other nodes of a pool: EKS changes labels, and a folder needs an instance store."""
+REFUSED: dict[str, set[str]] = {"plain": set(), "template": {"ami"}, "karpenter": {"ami", "efa", "min"}}
+
+
+def bound(config: dict[str, Any]) -> tuple[str, str]:
+    """The generation of the pool's nodes and the name of the gp3 class that is theirs."""
+    recorder = run_program(config)
+    nodes = recorder.of("NodePool") or recorder.of("NodeGroup")
+    return nodes[0].name, storage_class(recorder, "shared-")["metadata"]["name"]
+
+
+def test_every_field_of_a_pool_is_tried() -> None:
+    assert set(CHANGES) == {field.alias for field in EksPool.model_fields.values()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [(kind, change) for kind in POOLS for change in (*CHANGES, *ELSEWHERE) if change not in REFUSED[kind]],
+)
+def test_other_nodes_have_another_gp3_volume_and_the_same_nodes_the_same(kind: str, change: str) -> None:
+    config = changed(AWS_ATTACHED, "storage.shared", {"kind": "gp3"})
+    values = {"zones": ["us-west-2a"], "instanceType": "g6e.12xlarge", "checkOffering": True, **POOLS[kind]}
+    for key, value in values.items():
+        config = changed(config, f"gpuPools.l40s.{key}", value)
+    other = changed(config, *((change, ELSEWHERE[change]) if change in ELSEWHERE else at_pool(change)))
+    (nodes, volume), (other_nodes, other_volume) = bound(config), bound(other)
+    assert (nodes == other_nodes) == (volume == other_volume)
+    harmless = {"min", "max", "driver", "updates", "maxUnavailable", "repair", "tags", "facts", "checkOffering"}
+    same = {*harmless, "cluster.tags", *STAY[kind]} | {key for key in CHANGES if values.get(key) == CHANGES[key]}
+    assert (nodes == other_nodes) == (change in same)
+
+
+def at_pool(key: str) -> tuple[str, object]:
+    return f"gpuPools.l40s.{key}", CHANGES[key]
 
 
 @pytest.mark.parametrize("kind", ["efs", "gp3"])

@@ -11,11 +11,11 @@ from components.settings import Model, Settings, parse
 
 COMMIT: Final = "0e9e39f249a16976918f6564b8830bc894c89659"
 
-# Only what has no default.
+# Only what has no default; nodes for as many replicas as a model may have, and the one of a rollout's surge.
 SMALLEST: Final[dict[str, Any]] = {
     "cluster": {"provider": "kubernetes", "name": "lab"},
     "images": {"weightSeeder": "registry.example.com/weight-seeder:0.1"},
-    "gpuPools": {"l4": {"nodes": 2, "gpu": {"product": "NVIDIA-L4", "memoryGiB": 24}}},
+    "gpuPools": {"l4": {"nodes": 1001, "gpu": {"product": "NVIDIA-L4", "memoryGiB": 24}}},
     "models": {
         "chat": {
             "source": f"hf://meta-llama/Llama-3.1-8B-Instruct@{COMMIT}",
@@ -45,7 +45,7 @@ CUSTOM: Final[dict[str, Any]] = {
     "gpuPools": {
         "l4": {"nodes": 2, "gpu": {"product": "NVIDIA-L4", "memoryGiB": 24}},
         "h100": {
-            "nodes": 1,
+            "nodes": 2,
             "gpu": {"product": "NVIDIA-H100-80GB-HBM3", "memoryGiB": 80, "count": 8},
             "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "example.com/rack": 7},
             "taint": "example.com/reserved:NoExecute",
@@ -169,7 +169,7 @@ AWS_CREATED: Final[dict[str, Any]] = {
         },
         "h100": {
             "instanceType": "p5.48xlarge",
-            "min": 1,
+            "min": 0,
             "max": 2,
             "zones": ["us-east-2b"],
             "ami": "bottlerocket",

@@ -55,6 +55,16 @@ def test_products_are_node_labels() -> None:
     assert all(len(product) <= 63 and " " not in product for product in products)
 
 
+@pytest.mark.parametrize(
+    ("name", "interfaces", "card"),
+    [("p4d.24xlarge", 4, 0), ("p5en.48xlarge", 16, 0), ("p6-b200.48xlarge", 8, 0), ("p6-b300.48xlarge", 16, 1)],
+)
+def test_fabric_adapters_are_on_cards_next_to_each_other(name: str, interfaces: int, card: int) -> None:
+    facts = ec2.instance_type(name)
+    assert facts is not None
+    assert (facts.efa_interfaces, facts.efa_card) == (interfaces, card)
+
+
 def test_zones_of_a_region_are_its_own() -> None:
     assert ec2.zones("us-west-2") == ("us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d")
     assert ec2.zones("us-gov-west-1") == ()
