@@ -76,7 +76,8 @@ def persistent_volume_spec(
         for key, value in volume.node_selector.items()
     ]
     return k8s.core.v1.PersistentVolumeSpecArgs(
-        access_modes=[volume.access_mode],
+        # The second for the kubelet's sake alone, see components/aws/fsx.py: the claim asks for the first.
+        access_modes=[volume.access_mode, "ReadWriteOnce"] if volume.csi else [volume.access_mode],
         capacity={"storage": size},
         claim_ref=k8s.core.v1.ObjectReferenceArgs(
             api_version="v1", kind="PersistentVolumeClaim", namespace=namespace, name=claim
@@ -125,7 +126,7 @@ def storage_class(
     mount_options: tuple[str, ...] = (),
     opts: pulumi.ResourceOptions,
 ) -> k8s.storage.v1.StorageClass:
-    """A class of this stack's, named `inference-NAME`, since other stacks may have theirs on the same cluster."""
+    """A class of this stack's, named `inference-NAME`, beside the cluster's own."""
     zones = k8s.core.v1.TopologySelectorLabelRequirementArgs(key="topology.kubernetes.io/zone", values=[zone or ""])
     return k8s.storage.v1.StorageClass(
         name,

@@ -155,10 +155,7 @@ def rehearse_aws(name: Stack = "dev") -> None:
         notes.print(f"[red]differs:[/red] {escape(difference)}")
     if outcome.differences:
         raise typer.Exit(1)
-    console.print(
-        f"{outcome.made} AWS resources made, changed as AWS demands, and removed: nothing is left "
-        f"[dim](all of this took {span(time.monotonic() - started)})[/dim]"
-    )
+    console.print(f"{outcome.text} [dim](all of this took {span(time.monotonic() - started)})[/dim]")
 
 
 @app.command()

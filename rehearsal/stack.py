@@ -32,9 +32,26 @@ def file(name: str) -> Path:
     """The configuration file of stack `name`. Fault if there is none."""
     path = CHECKOUT / f"Pulumi.{name}.yaml"
     if not path.exists():
-        stacks = ", ".join(sorted(each.name.split(".")[1] for each in CHECKOUT.glob("Pulumi.*.yaml")))
-        raise Fault(f"STACK: there is no Pulumi.{name}.yaml; allowed: {stacks}; run: make up STACK=local")
+        raise Fault(f"STACK: there is no Pulumi.{name}.yaml; allowed: {', '.join(names())}; run: make up STACK=local")
     return path
+
+
+def names() -> list[str]:
+    """The stacks that there is a file of."""
+    return sorted(each.name.split(".")[1] for each in CHECKOUT.glob("Pulumi.*.yaml"))
+
+
+def require_aws(name: str) -> None:
+    """Fault unless there is a stack `name`, and it says that it is one on AWS."""
+    known = names()
+    if name in known and says_aws(name):
+        return
+    on_aws = [each for each in known if says_aws(each)]
+    wrong = f"{name} is no stack on AWS" if name in known else f"there is no Pulumi.{name}.yaml"
+    raise Fault(
+        f"STACK: {wrong}; allowed: {', '.join(on_aws) or 'those with inference:cluster.provider aws'}; "
+        f"run: make rehearse-aws STACK={on_aws[0] if on_aws else '<name>'}"
+    )
 
 
 def configuration(name: str) -> dict[str, Any]:

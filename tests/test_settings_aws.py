@@ -220,12 +220,61 @@ TAG_KEY = "a tag's key: at most 128 characters, not aws:*, Name, managed-by, inf
             id="a provider in capitals",
         ),
         pytest.param(
-            AWS_ATTACHED,
+            AWS_CREATED,
             "cluster.name",
             "Prod",
-            'inference:cluster.name: "Prod" is not valid; allowed: lower-case letters, digits and hyphens, first a '
-            "letter, at most 40 characters; " + TABLE,
-            id="a cluster's name in capitals",
+            'inference:cluster.name: "Prod" is no name for a cluster to be created, from which others are made; '
+            "allowed: lower-case letters, digits and hyphens, first a letter, at most 40 characters; "
+            "choose another in the stack file",
+            id="a created cluster's name in capitals",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.version",
+            1.33,
+            'inference:cluster.create.version: "1.33" is not in EKS\'s standard support, as of November 2026; allowed: '
+            "1.34, 1.35, 1.36; set it with: pulumi config set --path 'inference:cluster.create.version' 1.35",
+            id="a version without support",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.cidr",
+            "8.8.0.0/16",
+            'inference:cluster.create.cidr: "8.8.0.0/16" is not private; allowed: a range of 10.0.0.0/8, 172.16.0.0/12'
+            ", 192.168.0.0/16 or 100.64.0.0/10; "
+            "set it with: pulumi config set --path 'inference:cluster.create.cidr' 10.0.0.0/16",
+            id="a VPC of somebody's addresses",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.interfaceEndpoints",
+            ["ecr.api", "s3"],
+            "inference:cluster.create.interfaceEndpoints: holds s3, which is always there, as a gateway; "
+            "allowed: other services; take it out",
+            id="an endpoint that is there",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.interfaceEndpoints",
+            ["sts", "sts"],
+            "inference:cluster.create.interfaceEndpoints: holds sts twice; allowed: each once; take one of them out",
+            id="an endpoint twice",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.endpointCidrs",
+            ["10.0.0.0/8"],
+            "inference:cluster.create.endpointCidrs: holds 10.0.0.0/8, which is private: from inside the VPC the API "
+            "server is reached in any case; allowed: public ranges; take it out",
+            id="a private range for the public endpoint",
+        ),
+        pytest.param(
+            AWS_CREATED,
+            "cluster.create.endpointCidrs",
+            [f"203.0.113.{number}/32" for number in range(41)],
+            "inference:cluster.create.endpointCidrs: has 41 ranges; allowed: at most 40; "
+            "take some together in the stack file",
+            id="more ranges than EKS takes",
         ),
         pytest.param(
             AWS_ATTACHED,
@@ -407,9 +456,9 @@ TAG_KEY = "a tag's key: at most 128 characters, not aws:*, Name, managed-by, inf
         pytest.param(
             AWS_CREATED,
             "gpuPools.l4.amiRelease",
-            "1.34.2-20260917",
-            'inference:gpuPools.l4.amiRelease: "1.34.2-20260917" is of Kubernetes 1.34, and the cluster is created '
-            "with 1.33; allowed: a release of 1.33 or older; set an older release, or a newer cluster.create.version",
+            "1.35.2-20260917",
+            'inference:gpuPools.l4.amiRelease: "1.35.2-20260917" is of Kubernetes 1.35, and the cluster is created '
+            "with 1.34; allowed: a release of 1.34 or older; set an older release, or a newer cluster.create.version",
             id="nodes newer than the cluster",
         ),
         pytest.param(
@@ -1179,3 +1228,7 @@ def test_every_type_is_taken_where_it_is_offered(region: str) -> None:
             pool = {"instanceType": name, "max": 2, "zones": [zone]}
             config = several(AWS_ATTACHED, gpuPools__l40s=pool, cluster__subnets={zone: "subnet-0a1b2c3d4e5f60001"})
             assert settings(config | {"aws:region": region}).gpu_pools["l40s"].gpu.count >= 1
+
+
+def test_a_cluster_that_is_there_may_have_any_name_of_eks() -> None:
+    assert settings(changed(AWS_ATTACHED, "cluster.name", "Prod_EU-" + "x" * 92)).cluster.name.startswith("Prod_EU-")

@@ -18,16 +18,20 @@ from components.aws.roles import pod_role
 class Identity:
     """The service account of an add-on that calls AWS, and the managed policy that it needs."""
 
+    role: str
+    """The end of the role's name, of which 64 characters are left to it and the cluster's."""
     service_account: str
     policy: str
 
 
 IDENTITIES: Final = {
-    "vpc-cni": Identity(service_account="aws-node", policy="AmazonEKS_CNI_Policy"),
+    "vpc-cni": Identity(role="vpc-cni", service_account="aws-node", policy="AmazonEKS_CNI_Policy"),
     # The first version's policy reaches every volume of the account, this one those of the driver.
-    "aws-ebs-csi-driver": Identity(service_account="ebs-csi-controller-sa", policy="AmazonEBSCSIDriverPolicyV2"),
+    "aws-ebs-csi-driver": Identity(
+        role="ebs-csi", service_account="ebs-csi-controller-sa", policy="AmazonEBSCSIDriverPolicyV2"
+    ),
     "aws-efs-csi-driver": Identity(
-        service_account="efs-csi-controller-sa", policy="service-role/AmazonEFSCSIDriverPolicy"
+        role="efs-csi", service_account="efs-csi-controller-sa", policy="service-role/AmazonEFSCSIDriverPolicy"
     ),
 }
 """Who calls AWS. The FSx driver does not: its file systems are this program's, and it only mounts them."""
@@ -73,7 +77,7 @@ def addon(
     """One add-on; without a version EKS takes its default for the cluster's."""
     identity = IDENTITIES.get(name)
     role = identity and pod_role(
-        f"{cluster_name}-{name}",
+        f"{cluster_name}-{identity.role}",
         cluster=cluster_name,
         service_account=identity.service_account,
         managed=[policies.managed(region, identity.policy)],

@@ -14,7 +14,7 @@ from components.aws.roles import associate, pod_role
 
 CHART: Final = "9.59.0"
 """Of https://kubernetes.github.io/autoscaler, August 2026; its own image is that of Kubernetes 1.35."""
-IMAGES: Final = {"1.32": "v1.32.7", "1.33": "v1.33.5", "1.34": "v1.34.4", "1.35": "v1.35.1", "1.36": "v1.36.1"}
+IMAGES: Final = {"1.34": "v1.34.4", "1.35": "v1.35.1", "1.36": "v1.36.1"}
 """The autoscaler simulates the scheduler, so its minor version is the cluster's."""
 
 
@@ -38,7 +38,8 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         """Install it for Kubernetes `version` ("1.34"); `grace` is what a replica may need to end, in seconds."""
         super().__init__("inference:index:ClusterAutoscaler", name, None, opts)
         role = pod_role(
-            f"{cluster_name}-{name}",
+            # A role's name has 64 characters, of which a cluster's may take 40.
+            f"{cluster_name}-autoscaler",
             cluster=cluster_name,
             service_account=name,
             inline=policies.cluster_autoscaler(cluster_name, region),
@@ -65,7 +66,7 @@ def autoscaler_values(name: str, cluster: str, version: str, region: str, grace:
         "cloudProvider": "aws",
         "awsRegion": region,
         "autoDiscovery": {"clusterName": cluster},
-        "image": {"tag": IMAGES.get(version, IMAGES[max(IMAGES)])},
+        "image": {"tag": IMAGES[version]},
         "rbac": {"serviceAccount": {"name": name}},
         "extraArgs": {"max-graceful-termination-sec": max(600, grace)},
         "resources": {"requests": {"cpu": "100m", "memory": "600Mi"}, "limits": {"memory": "600Mi"}},

@@ -21,8 +21,8 @@ LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler"
 class EksCluster(pulumi.ComponentResource):
     """A cluster in a VPC of its own.
 
-    It is not protected: it holds no weights, and what does refuses to go before it. `ready` is what has to exist
-    before the cluster is of use, and has to outlive what runs on it: ways out of the VPC, rights, nodes and add-ons.
+    `ready` is what has to exist before the cluster is of use, and has to outlive what runs on it: ways out of the VPC,
+    rights, nodes and add-ons.
     """
 
     name: pulumi.Output[str]
@@ -47,6 +47,7 @@ class EksCluster(pulumi.ComponentResource):
         super().__init__("inference:index:EksCluster", name, None, opts)
         self._name, self._settings, self._region, self._tags = name, settings, region, dict(tags)
         self._below = pulumi.ResourceOptions(parent=self)
+        self._kept = pulumi.ResourceOptions(parent=self, protect=settings.protect)
         self.network = Network(name, settings, region=region, tags=tags, opts=self._below)
         cluster = self._control_plane()
         self.name, self.endpoint, self.version = cluster.name, cluster.endpoint, cluster.version
@@ -71,7 +72,7 @@ class EksCluster(pulumi.ComponentResource):
             # Without its key a cluster is lost: a month to notice, the longest that there is.
             deletion_window_in_days=30,
             tags=self._tags,
-            opts=self._below,
+            opts=self._kept,
         )
         aws.kms.Alias(self._name, name=f"alias/eks/{self._name}", target_key_id=key.key_id, opts=self._below)
         logs = aws.cloudwatch.LogGroup(
@@ -115,10 +116,12 @@ class EksCluster(pulumi.ComponentResource):
             tags=self._tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                protect=self._settings.protect,
                 # EKS would make the log group itself, and keep its logs for ever.
                 depends_on=[logs, *identity.grants],
-                # It says who is administrator at creation; a cluster that is there would be replaced for it.
-                ignore_changes=["accessConfig.bootstrapClusterCreatorAdminPermissions"],
+                # Who is administrator at creation: a cluster that is there would be replaced for it. And its subnets:
+                # EKS takes others in the same zones only, and nodes may be in further ones.
+                ignore_changes=["accessConfig.bootstrapClusterCreatorAdminPermissions", "vpcConfig.subnetIds"],
             ),
         )
 

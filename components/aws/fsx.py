@@ -37,9 +37,11 @@ def fsx_volume(name: str, settings: Fsx, eks: EksConnection, parent: pulumi.Reso
         tags=named(name, eks),
         opts=pulumi.ResourceOptions(parent=parent, protect=settings.protect),
     )
-    # AWS's driver hands the root folder, which root owns, to the pods' group (fsGroupPolicy: File).
+    # Root owns the root folder. The kubelet hands it to the pods' group under the driver's policy File, and under
+    # ReadWriteOnceWithFSType, which its chart has, where the volume has a type and that access mode among its own.
     source = k8s.core.v1.CSIPersistentVolumeSourceArgs(
         driver="fsx.csi.aws.com",
+        fs_type="lustre",
         volume_handle=file_system.id,
         volume_attributes={"dnsname": file_system.dns_name, "mountname": file_system.mount_name},
     )

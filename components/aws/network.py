@@ -66,7 +66,7 @@ class Network(pulumi.ComponentResource):
             enable_dns_hostnames=True,
             enable_dns_support=True,
             tags=self._named(name),
-            opts=self._below,
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protect),
         )
         self.vpc_id = vpc.id
         # Without rules: what belongs to no group of its own reaches nothing.

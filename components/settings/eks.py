@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from ipaddress import IPv4Network
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
@@ -13,17 +15,22 @@ from components.settings.types import (
     AddonVersion,
     Arn,
     Cidr,
+    EksName,
+    EndpointName,
     FreeText,
     InstanceType,
     KubernetesVersion,
     Name,
     SubnetId,
     TagKey,
-    Text,
     VpcCidr,
     Zone,
 )
 
+SUPPORTED: Final = ("1.34", "1.35", "1.36")
+"""Versions in EKS's standard support in November 2026; 1.34 leaves it on 2 December."""
+ENDPOINT_CIDRS: Final = 40
+CREATED_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 GIB = Annotated[int, Field(ge=20, le=16_384), NOT_BOOL]
 
 
@@ -55,15 +62,20 @@ class CreateCluster(BaseModel):
 
     model_config = SECTION
 
-    version: KubernetesVersion = Field(default="1.34", description="Kubernetes version of the control plane.")
-    zones: Annotated[tuple[Zone, ...], Field(min_length=2, max_length=6)] = Field(
-        description="Availability zones of the VPC, at least two."
+    version: KubernetesVersion = Field(
+        default="1.35",
+        description="Kubernetes version of the control plane. EKS raises it by itself when standard support ends: then "
+        "raise it here.",
     )
-    cidr: VpcCidr = Field(default="10.0.0.0/16", description="IPv4 range of the VPC, /16 to /20.")
+    zones: Annotated[tuple[Zone, ...], Field(min_length=2, max_length=6)] = Field(
+        description="Availability zones of the VPC, at least two. Those that it is created with stay those of the "
+        "control plane; further ones are for nodes."
+    )
+    cidr: VpcCidr = Field(default="10.0.0.0/16", description="Private IPv4 range of the VPC, /16 to /20.")
     nat: Literal["one", "perZone"] = Field(
         default="one", description="NAT gateways: one is cheaper, perZone outlives the loss of a zone."
     )
-    interface_endpoints: tuple[Text, ...] = Field(
+    interface_endpoints: tuple[EndpointName, ...] = Field(
         default=(), description="AWS services to reach inside the VPC, such as ecr.api, ecr.dkr and sts; S3 always is."
     )
     endpoint_cidrs: tuple[Cidr, ...] = Field(
@@ -84,11 +96,71 @@ class CreateCluster(BaseModel):
         "the program's are installed too, without a role.",
     )
     system: SystemNodes = Field(default=SystemNodes(), description="Nodes without GPUs.")
+    protect: bool = Field(
+        default=True,
+        description="Refuse to delete or replace VPC, cluster and key until `pulumi state unprotect`.",
+    )
 
-    @field_validator("zones")
+    @field_validator("zones", "interface_endpoints", "endpoint_cidrs", "admins")
     @classmethod
-    def _zones_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return each_once(value)
+
+    @field_validator("version")
+    @classmethod
+    def _supported(cls, value: str) -> str:
+        if value not in SUPPORTED:
+            raise refusal(
+                f'"{value}" is not in EKS\'s standard support, as of November 2026',
+                allowed=", ".join(SUPPORTED),
+                example=SUPPORTED[-2],
+                hide=True,
+            )
+        return value
+
+    @field_validator("cidr")
+    @classmethod
+    def _private(cls, value: str) -> str:
+        if not _is_private(value):
+            raise refusal(
+                f'"{value}" is not private',
+                allowed="a range of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10",
+                example="10.0.0.0/16",
+                hide=True,
+            )
+        return value
+
+    @field_validator("interface_endpoints")
+    @classmethod
+    def _s3_is_a_gateway(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "s3" in value:
+            raise refusal(
+                "holds s3, which is always there, as a gateway",
+                allowed="other services",
+                fix="take it out",
+                hide=True,
+            )
+        return value
+
+    @field_validator("endpoint_cidrs")
+    @classmethod
+    def _public(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        private = next((each for each in value if _is_private(each)), None)
+        if private is not None:
+            raise refusal(
+                f"holds {private}, which is private: from inside the VPC the API server is reached in any case",
+                allowed="public ranges",
+                fix="take it out",
+                hide=True,
+            )
+        if len(value) > ENDPOINT_CIDRS:
+            raise refusal(
+                f"has {len(value)} ranges",
+                allowed=f"at most {ENDPOINT_CIDRS}",
+                fix="take some together in the stack file",
+                hide=True,
+            )
+        return value
 
     @field_validator("creator_is_admin")
     @classmethod
@@ -109,7 +181,10 @@ class EksCluster(BaseModel):
     model_config = SECTION
 
     provider: Literal["aws"] = Field(description="Where the cluster comes from: EKS.")
-    name: Name = Field(description="Name of the EKS cluster, and its identity in Pulumi's state.")
+    name: EksName = Field(
+        description="Name of the EKS cluster, and its identity in Pulumi's state; one that is created has lower-case "
+        "letters, digits and hyphens, at most 40."
+    )
     subnets: Mapping[Zone, SubnetId] = Field(
         default={}, description="Private subnet of each zone, for an existing cluster; a created one has its own."
     )
@@ -120,6 +195,21 @@ class EksCluster(BaseModel):
         default=False, description="Whether the existing cluster runs in EKS Auto Mode, which brings the device plugin."
     )
     tags: Mapping[TagKey, FreeText] = Field(default={}, description="Further tags of every AWS resource.")
+
+    @field_validator("create")
+    @classmethod
+    def _created_under_a_name_with_room_for_more(
+        cls, value: CreateCluster | None, info: ValidationInfo
+    ) -> CreateCluster | None:
+        name = info.data.get("name", "")
+        if value is not None and name and not CREATED_NAME.fullmatch(name):
+            raise refusal(
+                f'"{name}" is no name for a cluster to be created, from which others are made',
+                at=("name",),
+                allowed="lower-case letters, digits and hyphens, first a letter, at most 40 characters",
+                fix="choose another in the stack file",
+            )
+        return value
 
     @field_validator("create")
     @classmethod
@@ -146,3 +236,10 @@ class EksCluster(BaseModel):
                 hide=True,
             )
         return value
+
+
+PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+
+
+def _is_private(cidr: str) -> bool:
+    return any(IPv4Network(cidr).subnet_of(each) for each in PRIVATE)

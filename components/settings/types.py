@@ -143,6 +143,17 @@ Name = Annotated[
         max_length=40,  # the longest name derived from it, NAME-seed-0123abcd, has to stay a DNS label of 63
     ),
 ]
+EksName = Annotated[
+    str,
+    _text(
+        r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$",
+        "an EKS cluster's name: letters, digits, hyphens and underscores, at most 100 characters",
+        "prod",
+    ),
+]
+EndpointName = Annotated[
+    str, _text(r"^[a-z0-9][a-z0-9.-]*$", "an AWS service as endpoints name it, such as ecr.api", "ecr.api")
+]
 NamespaceName = Annotated[
     str,
     _text(

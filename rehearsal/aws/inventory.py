@@ -45,6 +45,13 @@ IN_CLUSTER = (
 )
 
 
+PLURALS = {"alias of a key": "aliases of keys", "association with S3": "associations with S3"}
+SHOWN = 4
+"""Of a longer list so many are read back, with the number of the others."""
+OURS = ("inference/", "k8s.io/cluster-autoscaler/", "managed-by", "Name")
+"""How tags and labels begin that are the program's own."""
+
+
 def resources(client: Client) -> set[tuple[str, str]]:
     """Everything that is there: what it is, and its id. Keys that wait for their deletion are gone, as AWS counts."""
     found = {
@@ -88,8 +95,37 @@ class Row:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{key}={_short(each)}" for key, each in sorted(value.items()))
-    return " ".join(_short(each) for each in value) if isinstance(value, list) else str(value)
+        value = [f"{key}={_short(each)}" for key, each in sorted(value.items())]
+    if not isinstance(value, list):
+        return str(value)
+    more = [f"and {len(value) - SHOWN} more"] if len(value) > SHOWN else []
+    return " ".join([*(_short(each) for each in value[:SHOWN]), *more])
+
+
+def counted(number: int, what: str) -> str:
+    """`7 add-ons`, `1 key`."""
+    if number == 1:
+        return f"1 {what}"
+    if what in PLURALS:
+        return f"{number} {PLURALS[what]}"
+    ending = "es" if what.endswith(("s", "ss", "x", "ch")) else "s"
+    return f"{number} {what[:-1]}ies" if what.endswith("y") and what[-2] not in "aeio" else f"{number} {what}{ending}"
+
+
+def instance_types(client: Client, group: Mapping[str, Any]) -> list[str]:
+    """The instance types of a node group, which are its launch template's where it names none."""
+    if group.get("instanceTypes") or not group.get("launchTemplate"):
+        return list(group.get("instanceTypes") or [])
+    template = group["launchTemplate"]
+    versions = client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=template["id"], Versions=[template["version"]]
+    )
+    return [versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["InstanceType"]]
+
+
+def _not_ours(values: Mapping[str, str] | None) -> dict[str, str]:
+    """Tags or labels without those that the program gives everything."""
+    return {key: value for key, value in (values or {}).items() if not key.startswith(OURS)}
 
 
 def read_back(client: Client, cluster: str) -> list[Row]:
@@ -140,17 +176,17 @@ def node_groups(client: Client, cluster: str) -> dict[str, Any]:
 
 def _node_groups(client: Client, cluster: str) -> Iterator[Row]:
     for name, it in node_groups(client, cluster).items():
-        scaling = it["scalingConfig"]
+        scaling, types = it["scalingConfig"], "/".join(instance_types(client, it))
         facts = {
-            "": f"{scaling['minSize']}-{scaling['maxSize']} x {'/'.join(it['instanceTypes'])} {it['capacityType']}",
+            "": f"{scaling['minSize']}-{scaling['maxSize']} x {types} {it['capacityType']}",
             "ami": f"{it['amiType']} {it['releaseVersion']}",
             "taints": [f"{each['key']}={each.get('value', '')}:{each['effect']}" for each in it["taints"]],
-            "labels": it["labels"],
+            "labels": _not_ours(it["labels"]),
             "subnets": len(it["subnets"]),
             "template": (it.get("launchTemplate") or {}).get("id"),
             "repair": (it.get("nodeRepairConfig") or {}).get("enabled"),
             "role": it["nodeRole"].rpartition("/")[2],
-            "tags": it["tags"],
+            "tags": _not_ours(it["tags"]),
         }
         yield Row(what="node group", name=name, facts=facts)
 

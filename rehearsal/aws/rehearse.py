@@ -18,12 +18,13 @@ import yaml
 
 from components.facts import ec2
 from components.settings import EksCluster, EksPool, Settings
+from components.settings.storage import Gp3
 from rehearsal import stack
 from rehearsal.aws import inventory, running
+from rehearsal.aws.kubernetes_host import RENDER
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.plugins.aws_guard import ACCOUNT
-from rehearsal.plugins.kubernetes_host import RENDER
 from rehearsal.progress import console, notes, step
 from rehearsal.pulumi_cli import Pulumi, throwaway
 from rehearsal.toolchain import Tools
@@ -34,7 +35,12 @@ RELEASE = "20260203"
 PROGRESS = re.compile(
     r"@ |\s*$|.* (creating|updating|deleting|created|updated|deleted)( \(|\s*$)|warning: using pulumi-"
 )
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 UNCHANGED = {"same", "read", "refresh"}
+
+
+Change = tuple[str, dict[str, Any], dict[str, int]]
+"""A step of a pool: its title, the settings, and the operations on node groups that are expected."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,16 @@ class Outcome:
     made: int
     removed: int
     objects: int
+    changed: str | None
     differences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What was done, in one line."""
+        pool = (
+            f"pool {self.changed} changed as AWS demands" if self.changed else "no pool changed (none is a node group)"
+        )
+        return f"{inventory.counted(self.made, 'AWS resource')} made, {pool}, all removed: nothing is left"
 
 
 class Rehearsal:
@@ -62,10 +77,7 @@ class Rehearsal:
     def __init__(self, name: str, settings: Settings, address: str, folder: Path, engine: Pulumi) -> None:
         """`engine` works on a backend in `folder`."""
         if not isinstance(settings.cluster, EksCluster) or settings.region is None:
-            raise Fault(
-                f"STACK: {name} is no stack on AWS; allowed: those with inference:cluster.provider aws; "
-                "run: make rehearse-aws STACK=dev"
-            )
+            raise Fault(f"STACK: {name} is no stack on AWS")
         self.name, self.settings, self.cluster, self.region = name, settings, settings.cluster, settings.region
         self.client = functools.cache(lambda service: running.client(address, service, str(settings.region)))
         self.folder, self.rendered = folder, folder / "kubernetes"
@@ -91,7 +103,7 @@ class Rehearsal:
         self._check_pools()
         with step("pulumi up again", about_s=10):
             self._expect("a second up", {}, self._up())
-        self._change()
+        changed = self._change()
         with step("pulumi destroy", about_s=15):
             self._pulumi("state", "unprotect", "--all", "--yes")
             self._pulumi("destroy", "--yes", "--skip-preview", "--config-file", str(self._config()))
@@ -100,7 +112,9 @@ class Rehearsal:
         self.differences += [f"left after destroy: {path.name}" for path in sorted(self.rendered.iterdir())]
         removed = len(made) - len(made & inventory.resources(self.client))
         total = sum(objects.values())
-        return Outcome(made=len(made), removed=removed, objects=total, differences=tuple(self.differences))
+        return Outcome(
+            made=len(made), removed=removed, objects=total, changed=changed, differences=tuple(self.differences)
+        )
 
     def _found(self) -> None:
         """Make what an attached stack names; where the ids are AWS's to give, the configuration gets the new ones."""
@@ -143,8 +157,7 @@ class Rehearsal:
             command, cwd=CHECKOUT, env=dict(self.engine.environment), capture_output=True, text=True, check=False
         )
         if done.returncode:
-            told = [line for line in (done.stdout + done.stderr).splitlines() if not PROGRESS.match(line)]
-            notes.print("\n".join(told), markup=False)
+            notes.print("\n".join(reasons(done.stdout + done.stderr)), markup=False)
             raise Fault(f"rehearse-aws: pulumi {words[0]} failed, see above; mend it and run again")
 
     def _show(self, made: set[tuple[str, str]], objects: Mapping[str, int]) -> None:
@@ -153,10 +166,11 @@ class Rehearsal:
         console.print(f"\nread back with AWS's own SDK, stack {self.name}:")
         for row in rows:
             console.print(f"{row.what:<16} {row.name:<{width}}  {row.text()}", markup=False)
-        counts = ", ".join(f"{count} {what}" for what, count in sorted(Counter(what for what, _ in made).items()))
-        console.print(f"{len(made)} AWS resources: {counts}")
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(objects.items()))
-        console.print(f"{sum(objects.values())} Kubernetes objects, written to files instead: {kinds}\n")
+        every, total = sorted(Counter(what for what, _ in made).items()), sum(objects.values())
+        counts = ", ".join(inventory.counted(count, what) for what, count in every)
+        console.print(f"{inventory.counted(len(made), 'AWS resource')}: {counts}")
+        kinds = ", ".join(inventory.counted(count, kind) for kind, count in sorted(objects.items()))
+        console.print(f"{inventory.counted(total, 'Kubernetes object')}, written to files instead: {kinds}\n")
 
     def _check_pools(self) -> None:
         """Node groups are what the settings say."""
@@ -168,7 +182,7 @@ class Rehearsal:
             for group in mine:
                 key, _, rest = pool.taint.partition("=")
                 found = {
-                    "instance types": group["instanceTypes"],
+                    "instance types": inventory.instance_types(self.client, group),
                     "scaling": [group["scalingConfig"]["minSize"], group["scalingConfig"]["maxSize"]],
                     "capacity": group["capacityType"],
                     "taint": (key, rest.partition(":")[0], "NO_SCHEDULE")
@@ -192,28 +206,69 @@ class Rehearsal:
             name: pool for name, pool in pools if isinstance(pool, EksPool) and pool.autoscaler == "cluster-autoscaler"
         }
 
-    def _change(self) -> None:
-        """Changes of one pool: what AWS does in place, and what needs new nodes."""
+    def _change(self) -> str | None:
+        """Changes of one pool, whose name it gives: what AWS does in place, and what needs new nodes."""
         if not self._managed():
             notes.print("no pool is a managed node group: none is changed")
-            return
+            return None
         managed = self._managed()
         name = next((each for each, pool in managed.items() if self._other_type(pool)), next(iter(managed)))
         pool = managed[name]
-        changes: list[tuple[str, dict[str, Any], dict[str, int]]] = [
-            (f"{name}: at most {pool.max + 1} nodes", {"max": pool.max + 1}, {"update": 1})
-        ]
+        running_nodes = self._autoscale(name, min(pool.min + 1, pool.max))
+        changes: list[Change] = [(f"{name}: at most {pool.max + 1} nodes", {"max": pool.max + 1}, {"update": 1})]
+        if pool.capacity != "CAPACITY_BLOCK" and pool.min < running_nodes:
+            changes.append((f"{name}: at least {pool.min + 1} nodes", {"min": pool.min + 1}, {"update": 1}))
+        self._apply(name, changes)
+        if (now := self._group_of(name)["scalingConfig"]["desiredSize"]) != running_nodes:
+            self.differences.append(f"{name}: {now} nodes wanted; expected: the autoscaler's {running_nodes}")
+        changes = []
         replaced = {"create": 1, "delete": 1}
         if other := self._other_type(pool):
             changes.append((f"{name}: {other} for {pool.instance_type}", {"instanceType": other}, replaced))
         version = self.client("eks").describe_cluster(name=self.cluster.name)["cluster"]["version"]
         in_place = {"update": 1} if pool.updates == "inPlace" else replaced
         changes.append((f"{name}: another AMI release", {"amiRelease": f"{version}.1-{RELEASE}"}, in_place))
+        self._apply(name, changes)
+        return name
+
+    def _apply(self, name: str, changes: Sequence[Change]) -> None:
+        """Change a pool's settings, one step after another."""
         for title, change, expected in changes:
             self.document["config"]["inference:gpuPools"][name].update(change)
+            if "create" in expected:
+                self._unprotect(name)
             with step(title, about_s=10):
                 done = self._up()
             self._expect(title, expected, done)
+
+    def _group_of(self, pool: str) -> Any:
+        """AWS's description of the pool's node group."""
+        groups = inventory.node_groups(self.client, self.cluster.name).values()
+        return next(group for group in groups if group["labels"].get("inference/gpu-pool") == pool)
+
+    def _autoscale(self, pool: str, nodes: int) -> int:
+        """Have so many nodes, as the autoscaler does it."""
+        name = self._group_of(pool)["nodegroupName"]
+        self.client("eks").update_nodegroup_config(
+            clusterName=self.cluster.name, nodegroupName=name, scalingConfig={"desiredSize": nodes}
+        )
+        notes.print(f"  {pool}: the autoscaler wants {inventory.counted(nodes, 'node')}")
+        return nodes
+
+    def _unprotect(self, pool: str) -> None:
+        """What README's Day 2 says of weights on gp3, whose claims come anew with the nodes."""
+        models = {
+            name
+            for name, model in self.settings.models.items()
+            if model.pool == pool and isinstance(self.settings.storage.get(model.weights.storage or ""), Gp3)
+        }
+        state = json.loads(self.engine.read("stack", "export", "--stack", self.name))["deployment"]["resources"]
+        claims = [each for each in state if each["type"] == CLAIM and each.get("protect")]
+        for each in claims:
+            labels, name = each["inputs"]["metadata"]["labels"], each["inputs"]["metadata"]["name"]
+            if labels["app.kubernetes.io/instance"] in models:
+                notes.print(f"  pulumi state unprotect, claim {name}: its weights are seeded again, on a new disk")
+                self._pulumi("state", "unprotect", each["urn"], "--yes")
 
     def _other_type(self, pool: EksPool) -> str | None:
         """Another instance type with the same GPUs, as large at least, which the pool's zones have."""
@@ -252,6 +307,12 @@ class Rehearsal:
             self.differences.append(f"{title}: no replicas moved to the new nodes")
 
 
+def reasons(told: str) -> list[str]:
+    """What Pulumi told, without the lines on its progress; what it says under Diagnostics is kept whole."""
+    progress, _, diagnostics = told.partition("\nDiagnostics:\n")
+    return [line for line in progress.splitlines() if not PROGRESS.match(line)] + diagnostics.rstrip().splitlines()
+
+
 def plain(operation: str) -> str:
     """The engine's operation as a service sees it."""
     return {"create-replacement": "create", "delete-replaced": "delete"}.get(operation, operation)
@@ -271,10 +332,9 @@ def _custom(token: str) -> bool:
 
 def rehearse(name: str, places: Places, tools: Callable[[], Tools]) -> Outcome:
     """Rehearse stack `name`; Fault if it cannot be, or if real credentials are near. Nothing is left running."""
-    running.refuse_real_credentials(os.environ)
-    settings = stack.read(name)
-    with tempfile.TemporaryDirectory(prefix="rehearse-aws-") as folder, running.server(Path(folder) / "moto.log") as at:
-        engine = throwaway(
-            Path(folder) / "state", places, tools(), kubeconfig=os.devnull, stand_ins=("aws", "kubernetes")
-        )
-        return Rehearsal(name, settings, at, Path(folder), engine).run()
+    running.refuse_real_credentials(os.environ, name)
+    stack.require_aws(name)
+    settings, temporary = stack.read(name), Path(tempfile.gettempdir())
+    with running.ends_in_order(), running.own_folder(temporary) as folder, running.server(folder / "moto.log") as at:
+        engine = throwaway(folder / "state", places, tools(), kubeconfig=os.devnull, stand_ins=("aws", "kubernetes"))
+        return Rehearsal(name, settings, at, folder, engine).run()

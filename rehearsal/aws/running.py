@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT
 from rehearsal.plugins.aws_guard import ENDPOINT, KEY, MADE_UP, real_credentials, without_aws
 
 STOP_S = 5.0
+FOLDER = "rehearse-aws-"
+"""What the folder of a rehearsal is called, before the pid of its process."""
 
 
-def refuse_real_credentials(environment: Mapping[str, str]) -> None:
-    """Fault if an AWS SDK might find real credentials in the environment."""
-    if name := real_credentials(environment):
+def refuse_real_credentials(environment: Mapping[str, str], stack: str) -> None:
+    """Fault if an AWS SDK might find real credentials in the environment, with the command that leaves them out."""
+    if names := real_credentials(environment):
         raise Fault(
-            f"{name}: set, and might lead to a real account, which a rehearsal must never reach; "
-            f"run: env -u {name} make rehearse-aws"
+            f"{', '.join(names)}: set, and might lead to a real account, which a rehearsal must never reach; "
+            f"run: env {' '.join(f'-u {name}' for name in names)} make rehearse-aws STACK={stack}"
         )
+
+
+@contextmanager
+def own_folder(root: Path) -> Iterator[Path]:
+    """A folder below `root` for as long as the block runs; those of processes that were killed go first."""
+    for path in root.glob(f"{FOLDER}*"):
+        pid = path.name.removeprefix(FOLDER).partition("-")[0]
+        if pid.isdecimal() and _ended(int(pid), path):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-", dir=root, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _ended(pid: int, folder: Path) -> bool:
+    """Whether the process that made the folder has ended; one with its pid that started later is another."""
+    with suppress(psutil.NoSuchProcess, FileNotFoundError):
+        return psutil.Process(pid).create_time() > folder.stat().st_mtime
+    return True
+
+
+@contextmanager
+def ends_in_order() -> Iterator[None]:
+    """Fault for Ctrl-C and SIGTERM in the block, after what it opened was closed."""
+
+    def leave(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Fault("interrupted: nothing is left running; run the same command again") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -107,7 +107,20 @@ class Eks(EKSResponse):
         group.release_version = self._get_param("releaseVersion") or DEFAULT_RELEASE.format(version=group.version)
         if group.launch_template:
             group.disk_size = None
+            group.instance_types = self._get_param("instanceTypes")
         return result
+
+    def update_nodegroup_config(self) -> ActionResult:
+        """As moto; no size beyond the limits, as EKS and its autoscaling group demand."""
+        size = {**self._group().scaling_config, **(self._get_param("scalingConfig") or {})}
+        least, most, desired = size["minSize"], size["maxSize"], size["desiredSize"]
+        if least > desired:
+            raise InvalidParameterException(
+                message=f"Minimum capacity {least} can't be greater than desired size {desired}"
+            )
+        if desired > most:
+            raise InvalidParameterException(message=f"desired capacity {desired} can't be greater than max size {most}")
+        return super().update_nodegroup_config()
 
     def update_nodegroup_version(self) -> ActionResult:
         """Another AMI release, Kubernetes version or version of the launch template."""

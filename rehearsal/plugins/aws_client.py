@@ -31,7 +31,7 @@ def bare(name: str) -> str:
 def fit(shape: Any, value: Any, path: str) -> Any:
     """`value`, in the provider's names and types, as the service's model has it.
 
-    Raises Unfit for a member that the model lacks and for a value that its enum or pattern excludes.
+    Raises Unfit for a member that the model lacks and for a value that its enum, pattern or length excludes.
     """
     kind = shape.type_name
     if kind == "structure":
@@ -39,7 +39,7 @@ def fit(shape: Any, value: Any, path: str) -> Any:
     if kind == "list":
         return _list(shape, value, path)
     if kind == "map":
-        return {key: fit(shape.value, each, f"{path}.{key}") for key, each in value.items()}
+        return _of_length(shape, {key: fit(shape.value, each, f"{path}.{key}") for key, each in value.items()}, path)
     if kind == "string":
         return _text(shape, value if isinstance(value, str) else str(value), path)
     as_number: Any = {"boolean": lambda given: given in (True, "true"), "integer": int, "long": int}
@@ -49,9 +49,18 @@ def fit(shape: Any, value: Any, path: str) -> Any:
 def _list(shape: Any, value: Any, path: str) -> Any:
     pair = next((pair for pair in TAG if {*pair} == {*getattr(shape.member, "members", ())}), None)
     if isinstance(value, dict) and pair:
-        return [dict(zip(pair, each, strict=True)) for each in value.items()]
+        return _of_length(shape, [dict(zip(pair, each, strict=True)) for each in value.items()], path)
     values = value if isinstance(value, list) else [value]
-    return [fit(shape.member, each, f"{path}[{i}]") for i, each in enumerate(values)]
+    return _of_length(shape, [fit(shape.member, each, f"{path}[{i}]") for i, each in enumerate(values)], path)
+
+
+def _of_length(shape: Any, value: Any, path: str) -> Any:
+    """`value`, if it is as long as the service takes it: the SDK itself looks at the least length only."""
+    least, most = shape.metadata.get("min", 0), shape.metadata.get("max")
+    if len(value) < least or (most is not None and len(value) > most):
+        what = f"{value!r} has {len(value)} characters" if isinstance(value, str) else f"{len(value)} entries"
+        raise Unfit(f"{path}: {what}; allowed by AWS: {least} to {'any number' if most is None else most}")
+    return value
 
 
 def _structure(shape: Any, value: Any, path: str) -> Any:
@@ -80,7 +89,7 @@ def _text(shape: Any, value: str, path: str) -> str:
         wrong = False
     if wrong:
         raise Unfit(f"{path}: {value!r}; AWS wants the pattern {pattern}")
-    return value
+    return str(_of_length(shape, value, path))
 
 
 class Aws:
@@ -99,7 +108,10 @@ class Aws:
                     "loopback address only; run: make rehearse-aws, or install the official plugin for a real account"
                 )
             if real:
-                raise Unfit(f"{real}: set, and might be real: a rehearsal does not run with it; unset {real}")
+                raise Unfit(
+                    f"{', '.join(real)}: set, and might be real: a rehearsal does not run with that; "
+                    f"run: unset {' '.join(real)}"
+                )
             os.environ.update(MADE_UP)
             import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, and no preview needs it
             from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415

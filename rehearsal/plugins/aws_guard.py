@@ -29,10 +29,10 @@ REAL = (
 """What lets AWS's SDKs find credentials, beside a key."""
 
 
-def real_credentials(environment: Mapping[str, str]) -> str | None:
-    """The first variable with which an AWS SDK might find real credentials, or None."""
+def real_credentials(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables with which an AWS SDK might find real credentials."""
     keys = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if environment.get(name, KEY) != KEY]
-    return next(iter([*keys, *(name for name in REAL if environment.get(name))]), None)
+    return (*keys, *(name for name in REAL if environment.get(name)))
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:

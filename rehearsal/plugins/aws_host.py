@@ -17,7 +17,7 @@ from rehearsal.plugins import diff
 from rehearsal.plugins.aws_client import Aws, Refused, bare, fit
 from rehearsal.plugins.aws_guard import ACCOUNT, ENDPOINT
 from rehearsal.plugins.aws_kinds import CLUSTER, KINDS, TAGS, Arg, Call, Kind, Loose, Obj
-from rehearsal.plugins.properties import dump, load
+from rehearsal.plugins.properties import UNKNOWN, dump, load
 from rehearsal.plugins.told import Unfit, answer
 
 COMMON = {"tags", "tagsAll", "region", "__defaults"}
@@ -52,7 +52,7 @@ def value(arg: Arg, state: Obj) -> Any:
 
 
 class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
-    """One provider of a program, that is one region. Its own settings are compared by the engine (no DiffConfig)."""
+    """One provider of a program, that is one region."""
 
     def __init__(self) -> None:
         self.aws = Aws("")
@@ -66,6 +66,14 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         self.aws = Aws(settings.get("region", ""))
         self.tags = json.loads(settings.get("defaultTags", "{}")).get("tags", {})
         return pb.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
+
+    @answer
+    def DiffConfig(self, request: pb.DiffRequest) -> Any:
+        old, new = load(request.old_inputs), load(request.news)
+        changed = sorted({str(path[0]) for path in diff.changes(old, new)})
+        told = pb.DiffResponse(diffs=changed, replaces=[name for name in changed if name == "region"])
+        told.changes = pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE
+        return told
 
     def Cancel(self, request: Empty, context: Any) -> Any:
         return Empty()
@@ -93,6 +101,11 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
             proposed = request.autonaming.proposed_name or f"{request.name}-{request.randomSeed.hex()[:7]}"
             inputs[kind.name] = old[kind.name] if kind.name in old.get("__defaults", []) else proposed
             inputs["__defaults"] = [kind.name]
+        if kind.longest and inputs[kind.name] != UNKNOWN and len(inputs[kind.name]) > kind.longest:
+            raise Unfit(
+                f"{request.type}: {kind.name} {inputs[kind.name]!r} has {len(inputs[kind.name])} characters; allowed "
+                f"by AWS: {kind.longest}; choose a shorter one in the settings it is made of"
+            )
         if self.tags or "tags" in inputs:
             inputs["tagsAll"] = {**self.tags, **inputs.get("tags", {})}
         return pb.CheckResponse(inputs=dump(inputs))
@@ -127,7 +140,7 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         for call in kind.updates:
             if call.after and (not call.on or {*call.on} & {*inputs}):
                 self._call(kind, call, state, call.on)
-        return pb.CreateResponse(id=state["id"], properties=dump(self._state(kind, inputs, state["id"])))
+        return pb.CreateResponse(id=state["id"], properties=dump(self._told(kind, inputs, state["id"])))
 
     @answer
     def Update(self, request: pb.UpdateRequest) -> Any:
@@ -135,7 +148,10 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         before = {name: given for name, given in load(request.olds).items() if name not in old}
         if request.preview:
             known = {name: given for name, given in before.items() if name not in kind.volatile}
-            return pb.UpdateResponse(properties=dump({**known, **inputs}))
+            # Of an input that is an output too, what AWS had added stays as well: a cluster's security group.
+            parts = {name: load(request.olds).get(name) for name in kind.outputs if isinstance(inputs.get(name), dict)}
+            both = {name: {**(given or {}), **inputs[name]} for name, given in parts.items()}
+            return pb.UpdateResponse(properties=dump({**known, **inputs, **both}))
         changed = {str(path[0]) for path in diff.changes(old, inputs)}
         changes = Loose({name: inputs[name] for name in changed if name in inputs})
         state = {**before, **inputs, "old": old, "given": _given(inputs), "changed": changes, "region": self.aws.region}
@@ -145,7 +161,7 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
                 self._call(kind, call, state, {*call.on} & changed)
         if "tagsAll" in changed:
             self._tag(kind, state)
-        return pb.UpdateResponse(properties=dump(self._state(kind, inputs, request.id)))
+        return pb.UpdateResponse(properties=dump(self._told(kind, inputs, request.id)))
 
     @answer
     def Read(self, request: pb.ReadRequest) -> Any:
@@ -153,8 +169,11 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         if not inputs:
             raise Unfit(f"{request.type} {request.id}: the stand-in for the aws plugin imports nothing")
         state = self._state(kind, inputs, request.id)
-        found = request.id if state else ""
-        return pb.ReadResponse(id=found, properties=dump(state), inputs=request.inputs if found else None)
+        if not state:
+            return pb.ReadResponse()
+        now = {**inputs, **live(_given(inputs), state.pop("it"))}
+        changed = {name: each for name, each in now.items() if name not in kind.outputs}
+        return pb.ReadResponse(id=request.id, properties=dump({**state, **changed}), inputs=dump(now))
 
     @answer
     def Delete(self, request: pb.DeleteRequest) -> Any:
@@ -199,8 +218,12 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
             found = next((each for each in found or [] if wanted.items() <= each.items()), None)
         return found
 
+    def _told(self, kind: Kind, inputs: Obj, id_: str) -> Obj:
+        """Inputs and outputs of the resource."""
+        return {name: each for name, each in self._state(kind, inputs, id_).items() if name != "it"}
+
     def _state(self, kind: Kind, inputs: Obj, id_: str) -> Obj:
-        """Inputs and outputs of the resource, or nothing where it is gone."""
+        """Inputs and outputs of the resource and `it`, AWS's description, or nothing where it is gone."""
         state = {**inputs, "id": id_, "region": self.aws.region}
         state["it"] = self._find(kind, state)
         if not state["it"]:
@@ -208,7 +231,7 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         what = f"arn:aws:ec2:{self.aws.region}:{ACCOUNT}:{kind.tag}/{id_}"
         told = {name: value(path, state) for name, path in kind.outputs.items()}
         plain: Obj = json.loads(json.dumps({"arn": what, **told} if kind.tag else told, default=str))
-        return {**inputs, **{name: each for name, each in plain.items() if each is not None}}
+        return {**inputs, **{name: each for name, each in plain.items() if each is not None}, "it": state["it"]}
 
     def _tag(self, kind: Kind, state: Obj) -> None:
         put, take, which, keys = TAGS[kind.service]
@@ -221,6 +244,27 @@ class AmazonWebServices(provider_pb2_grpc.ResourceProviderServicer):
         if now:
             tags = {"tags": lambda _: now, "Tags": lambda _: now}
             self._call(kind, Call(operation=put, args={**which, **tags}), state, ())
+
+
+def live(inputs: Obj, it: Any) -> Obj:
+    """The inputs as AWS's description `it` has them, where it has them under their name and in their type."""
+    found = {bare(name): each for name, each in it.items()} if isinstance(it, dict) else {}
+    return {name: _live(given, found.get(bare(name))) for name, given in inputs.items()}
+
+
+def _live(given: Any, found: Any) -> Any:
+    if type(given) is not type(found):
+        return given
+    if isinstance(given, dict):
+        return live(given, found)
+    if isinstance(given, list):
+        return given if _in_order(given) == _in_order(found) or {*map(type, given)} != {*map(type, found)} else found
+    return found
+
+
+def _in_order(values: list[Any]) -> list[str]:
+    """What is in a list, whatever the order: AWS keeps none."""
+    return sorted(json.dumps(each, sort_keys=True, default=str) for each in values)
 
 
 def _given(inputs: Obj) -> Loose:

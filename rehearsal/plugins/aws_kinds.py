@@ -52,8 +52,8 @@ class Kind:
     """One type of resource.
 
     `found` is where a description is in the answer to `read`; of several, the one where `match` holds, which names
-    inputs by its fields. `tag` is EC2's name of the type. `name` is the input that gets a name of its own where absent.
-    `volatile` outputs may change with any update.
+    inputs by its fields. `tag` is EC2's name of the type. `name` is the input that gets a name of its own where absent,
+    of `longest` characters at most. `volatile` outputs may change with any update.
     """
 
     service: str
@@ -70,6 +70,7 @@ class Kind:
     volatile: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     name: str = ""
+    longest: int = 0
     tag: str = ""
 
     @property
@@ -325,6 +326,7 @@ KINDS: dict[str, Kind] = {
         ignored="revokeRulesOnDelete",
         defaults={"description": "Managed by Pulumi"},
         name="name",
+        longest=255,
         tag="security-group",
     ),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _kind(
@@ -369,6 +371,7 @@ KINDS: dict[str, Kind] = {
         volatile="latestVersion defaultVersion",
         ignored="updateDefaultVersion",
         name="name",
+        longest=128,
     ),
     "aws:eks/cluster:Cluster": _kind(
         "eks",
@@ -390,6 +393,7 @@ KINDS: dict[str, Kind] = {
         outputs=CLUSTER,
         ignored="forceUpdateVersion",
         name="name",
+        longest=100,
     ),
     "aws:eks/nodeGroup:NodeGroup": _kind(
         "eks",
@@ -418,6 +422,7 @@ KINDS: dict[str, Kind] = {
         },
         ignored="forceUpdateVersion",
         name="nodeGroupName",
+        longest=63,
     ),
     "aws:eks/addon:Addon": _kind(
         "eks",
@@ -486,6 +491,7 @@ KINDS: dict[str, Kind] = {
         outputs={"arn": "it.Arn", "uniqueId": "it.RoleId"},
         ignored="forceDetachPolicies",
         name="name",
+        longest=64,
     ),
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _kind(
         "iam",
@@ -507,6 +513,7 @@ KINDS: dict[str, Kind] = {
         replaces="role name",
         updates=(call("put_role_policy", "policy", PolicyName="name", PolicyDocument="policy", of=ROLE),),
         name="name",
+        longest=128,
     ),
     "aws:kms/key:Key": _kind(
         "kms",
@@ -552,6 +559,7 @@ KINDS: dict[str, Kind] = {
         outputs={"arn": "it.logGroupArn"},
         ignored="skipDestroy",
         name="name",
+        longest=512,
     ),
     "aws:efs/fileSystem:FileSystem": _kind(
         "efs",
@@ -573,6 +581,7 @@ KINDS: dict[str, Kind] = {
         ),
         outputs={"arn": "it.FileSystemArn", "dnsName": "join('', [id, '.efs.', region, '.amazonaws.com'])"},
         name="creationToken",
+        longest=64,
     ),
     "aws:efs/mountTarget:MountTarget": _kind(
         "efs",

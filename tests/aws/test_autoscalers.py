@@ -8,6 +8,7 @@ import pytest
 
 from components.aws import policies
 from components.aws.autoscaler import IMAGES, autoscaler_values
+from components.settings.eks import SUPPORTED
 from tests.aws.connected import Recorder, connected, trust
 from tests.components.samples import AWS_CREATED, changed, without
 
@@ -20,7 +21,7 @@ def created() -> Recorder:
 
 
 def test_the_cluster_autoscaler_scales_its_own_clusters_groups_only(created: Recorder) -> None:
-    document = json.loads(created.named("RolePolicy", "dev-cluster-autoscaler").inputs["policy"])
+    document = json.loads(created.named("RolePolicy", "dev-autoscaler").inputs["policy"])
     assert document == policies.cluster_autoscaler("dev", "us-east-2")
     reads, describes, writes = document["Statement"]
     assert all(":Describe" in action or ":Get" in action for action in reads["Action"])
@@ -43,7 +44,7 @@ def test_the_cluster_autoscaler_is_of_the_clusters_version_and_lets_streams_end(
     )
     assert release["repositoryOpts"] == {"repo": "https://kubernetes.github.io/autoscaler"}
     values = release["values"]
-    assert values["image"] == {"tag": "v1.33.5"}
+    assert values["image"] == {"tag": "v1.34.4"}
     assert values["autoDiscovery"] == {"clusterName": "dev"}
     assert values["awsRegion"] == "us-east-2"
     assert (
@@ -64,17 +65,17 @@ def test_every_image_is_of_the_minor_version_that_it_stands_for(version: str) ->
     assert autoscaler_values("a", "b", version, "c", 30)["image"]["tag"].startswith(f"v{version}.")
 
 
-def test_a_version_that_nobody_knew_gets_the_newest_image() -> None:
-    assert autoscaler_values("a", "b", "1.40", "c", 30)["image"]["tag"] == IMAGES[max(IMAGES)]
+def test_every_version_that_a_cluster_is_created_with_has_an_autoscaler() -> None:
+    assert set(IMAGES) == set(SUPPORTED)
 
 
-@pytest.mark.parametrize("name", ["cluster-autoscaler", "karpenter"])
-def test_controllers_start_with_their_rights(created: Recorder, name: str) -> None:
+@pytest.mark.parametrize(("name", "role"), [("cluster-autoscaler", "dev-autoscaler"), ("karpenter", "dev-karpenter")])
+def test_controllers_start_with_their_rights(created: Recorder, name: str, role: str) -> None:
     association = created.named("PodIdentityAssociation", name)
     assert (association.inputs["clusterName"], association.inputs["namespace"]) == ("dev", "kube-system")
-    policy = created.named("RolePolicy", f"dev-{name}").urn
+    policy = created.named("RolePolicy", role).urn
     assert {association.urn, policy} <= set(created.named("Release", name).depends_on)
-    condition = trust(created, f"dev-{name}")["Statement"][0]["Condition"]["StringEquals"]
+    condition = trust(created, role)["Statement"][0]["Condition"]["StringEquals"]
     assert condition["aws:RequestTag/kubernetes-service-account"] == association.inputs["serviceAccount"]
 
 

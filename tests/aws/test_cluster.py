@@ -15,7 +15,7 @@ from components.aws import policies
 from components.aws.addons import BEFORE_NODES
 from tests.aws.connected import Recorder, connected, trust
 from tests.aws.tags import taggable
-from tests.components.program import SECRET, plain
+from tests.components.program import SECRET, plain, run_program
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed
 
 ROOT = Path(__file__).parents[2]
@@ -198,9 +198,10 @@ def test_every_resource_belongs_to_a_component_and_goes_where_it_should(created:
             assert each.provider == f"{provider.urn}::cluster-id"
 
 
-def test_a_cluster_holds_no_weights_and_can_be_destroyed_with_its_stack(created: Recorder) -> None:
-    assert not any(each.protect for each in created.registrations)
-    assert "deletionProtection" not in created.one("Cluster").inputs
+def test_what_a_slip_of_the_settings_would_delete_is_protected_unless_they_say_otherwise(created: Recorder) -> None:
+    assert {each.type.rpartition(":")[2] for each in created.registrations if each.protect} == {"Vpc", "Cluster", "Key"}
+    open_ = connected(changed(AWS_CREATED, f"{CREATE}.protect", value=False))
+    assert not any(each.protect for each in open_.registrations)
 
 
 def test_everything_that_can_be_tagged_is_tagged(created: Recorder) -> None:
@@ -216,7 +217,7 @@ def test_everything_that_can_be_tagged_is_tagged(created: Recorder) -> None:
 
 def test_the_control_plane(created: Recorder) -> None:
     cluster = created.one("Cluster").inputs
-    assert (cluster["name"], cluster["version"]) == ("dev", "1.33")
+    assert (cluster["name"], cluster["version"]) == ("dev", "1.34")
     assert cluster["accessConfig"] == {
         "authenticationMode": "API",
         "bootstrapClusterCreatorAdminPermissions": False,
@@ -242,9 +243,22 @@ def test_without_ranges_the_public_endpoint_is_closed() -> None:
     assert "publicAccessCidrs" not in cluster["vpcConfig"]
 
 
-def test_another_creator_setting_replaces_no_cluster(created: Recorder) -> None:
+def test_another_creator_or_zone_replaces_no_cluster(created: Recorder) -> None:
+    """EKS takes subnets in the zones of the creation only; nodes may be in further ones."""
     ignored = created.ignored[created.one("Cluster").urn]
-    assert ignored == ["accessConfig.bootstrapClusterCreatorAdminPermissions"]
+    assert ignored == ["accessConfig.bootstrapClusterCreatorAdminPermissions", "vpcConfig.subnetIds"]
+
+
+def test_names_of_roles_fit_iam_however_long_the_names_of_the_settings_are() -> None:
+    """64 characters: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; Pulumi adds eight."""
+    longest = changed(AWS_CREATED, "cluster.name", "c" * 40)
+    pool = longest["gpuPools"]["l4"]
+    longest["gpuPools"]["p" * 40] = {**pool, "autoscaler": "karpenter", "min": 0}
+    longest["gpuPools"]["q" * 40] = pool
+    named = [each for each in run_program(longest).of("Role") if each.type == "aws:iam/role:Role"]
+    assert len(named) > 8
+    lengths = {each.name: len(each.inputs.get("name") or f"{each.name}-1234567") for each in named}
+    assert {name: length for name, length in lengths.items() if length > 64} == {}
 
 
 def test_the_key_rotates_and_goes_a_month_after_it_was_deleted(created: Recorder) -> None:
@@ -277,7 +291,7 @@ def test_the_system_nodes(created: Recorder) -> None:
     assert nodes.inputs["instanceTypes"] == ["m7a.xlarge", "m7i.xlarge"]
     assert nodes.inputs["diskSize"] == 80
     assert nodes.inputs["labels"] == {"inference/node-role": "system"}
-    assert nodes.inputs["version"] == "1.33"
+    assert nodes.inputs["version"] == "1.34"
     assert "nodeGroupName" not in nodes.inputs
 
 
@@ -297,20 +311,20 @@ def test_add_ons_start_in_an_order_that_works(created: Recorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addon", "service_account", "policy"),
+    ("addon", "role_name", "service_account", "policy"),
     [
-        ("vpc-cni", "aws-node", "AmazonEKS_CNI_Policy"),
-        ("aws-ebs-csi-driver", "ebs-csi-controller-sa", "AmazonEBSCSIDriverPolicyV2"),
-        ("aws-efs-csi-driver", "efs-csi-controller-sa", "service-role/AmazonEFSCSIDriverPolicy"),
+        ("vpc-cni", "vpc-cni", "aws-node", "AmazonEKS_CNI_Policy"),
+        ("aws-ebs-csi-driver", "ebs-csi", "ebs-csi-controller-sa", "AmazonEBSCSIDriverPolicyV2"),
+        ("aws-efs-csi-driver", "efs-csi", "efs-csi-controller-sa", "service-role/AmazonEFSCSIDriverPolicy"),
     ],
 )
 def test_add_ons_that_call_aws_have_a_role_that_only_their_pods_assume(
-    created: Recorder, addon: str, service_account: str, policy: str
+    created: Recorder, addon: str, role_name: str, service_account: str, policy: str
 ) -> None:
     registered = created.named("Addon", f"dev-{addon}")
-    role = created.named("Role", f"dev-{addon}")
+    role = created.named("Role", f"dev-{role_name}")
     assert registered.inputs["podIdentityAssociations"] == [
-        {"roleArn": f"arn:aws:iam:us-west-2:123456789012:dev-{addon}", "serviceAccount": service_account}
+        {"roleArn": f"arn:aws:iam:us-west-2:123456789012:dev-{role_name}", "serviceAccount": service_account}
     ]
     assert managed_policies(created, role.name) == {policy}
     assert {each.urn for each in created.of("RolePolicyAttachment") if each.parent == role.urn} <= set(
@@ -380,7 +394,7 @@ def test_the_connection_of_a_created_cluster(created: Recorder) -> None:
     assert {key: value for key, value in created.eks.items() if key != "tags"} == {
         "name": "dev",
         "region": "us-east-2",
-        "version": "1.33",
+        "version": "1.34",
         "vpc_id": "dev-id",
         "security_group_id": "sg-0c1b2c3d4e5f60001",
         "subnets": {f"us-east-2{letter}": f"dev-private-us-east-2{letter}-id" for letter in "abc"},

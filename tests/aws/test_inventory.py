@@ -165,7 +165,7 @@ def test_the_nodes_without_gpus(shipped: Mapping[str, Recorder]) -> None:
 
 def test_the_control_plane(shipped: Mapping[str, Recorder]) -> None:
     cluster = shipped["dev"].one("Cluster").inputs
-    assert (cluster["name"], cluster["version"]) == ("inference-dev", "1.34")
+    assert (cluster["name"], cluster["version"]) == ("inference-dev", "1.35")
     assert cluster["accessConfig"] == {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True}
     assert cluster["encryptionConfig"]["resources"] == ["secrets"]
     assert cluster["encryptionConfig"]["provider"] == {"keyArn": "arn:aws:kms:us-west-2:123456789012:inference-dev"}
@@ -175,11 +175,13 @@ def test_the_control_plane(shipped: Mapping[str, Recorder]) -> None:
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_only_what_holds_weights_is_protected(shipped: Mapping[str, Recorder], name: str) -> None:
+def test_what_holds_weights_or_everything_is_protected(shipped: Mapping[str, Recorder], name: str) -> None:
     recorder = shipped[name]
-    holding = {each.urn for kind in ("FileSystem", "PersistentVolumeClaim") for each in recorder.of(kind)}
-    assert {each.urn for each in recorder.registrations if each.protect} == holding
-    assert len(holding) == 1 + len(configuration(name)["models"])
+    weights = {each.urn for kind in ("FileSystem", "PersistentVolumeClaim") for each in recorder.of(kind)}
+    cluster = {each.urn for kind in ("Vpc", "Cluster", "Key") for each in recorder.of(kind)}
+    assert {each.urn for each in recorder.registrations if each.protect} == weights | cluster
+    assert len(weights) == 1 + len(configuration(name)["models"])
+    assert len(cluster) == (3 if name == "dev" else 0)
 
 
 @pytest.mark.parametrize(

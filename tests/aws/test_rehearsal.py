@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from rehearsal import stack, toolchain
-from rehearsal.aws import rehearse, running
+from rehearsal.aws import inventory, rehearse, running
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.plugins.aws_guard import REAL, without_aws
@@ -26,9 +30,12 @@ def make(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def servers() -> set[int]:
-    """The processes that are moto's server."""
-    listed = psutil.process_iter(["cmdline"])
-    return {process.pid for process in listed if "rehearsal.aws.server" in (process.info["cmdline"] or [])}
+    """The processes below this one that are moto's server."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {process.pid} if "rehearsal.aws.server" in process.cmdline() else set()
+    return found
 
 
 @pytest.mark.engine
@@ -47,9 +54,44 @@ def test_a_stack_is_made_changed_and_removed_and_leaves_nothing(
     assert outcome.objects > 0
     assert "taints nvidia.com/gpu=present:NO_SCHEDULE" in shown
     assert "node groups: create, then delete; the rest: " in shown
+    assert (
+        outcome.text
+        == f"{outcome.made} AWS resources made, pool l40s changed as AWS demands, all removed: nothing is left"
+    )
     assert servers() == before
+    assert not [*Path(tempfile.gettempdir()).glob(f"{running.FOLDER}{os.getpid()}-*")]
     assert stack.file(name).read_text() == files
     FIGURES["AWS resources made and removed"] += outcome.removed
+
+
+@pytest.mark.engine
+def test_a_pool_of_a_capacity_block_with_weights_on_gp3_is_changed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its template has the instance type, and its claims are protected."""
+    document = yaml.safe_load(stack.file("dev").read_text())
+    block = {"capacity": "CAPACITY_BLOCK", "reservation": "cr-0123456789abcdef0", "checkOffering": False}
+    document["config"] |= {
+        "inference:cluster": {
+            "provider": "aws", "name": "blocks", "subnets": {"us-west-2a": "subnet-0a1b2c3d4e5f60001"}
+        },
+        "inference:storage": {"disk": {"kind": "gp3"}},
+        "inference:gpuPools": {"h100": {"instanceType": "p5.48xlarge", "max": 2, "zones": ["us-west-2a"], **block}},
+    }  # fmt: skip
+    document["config"]["inference:models"]["chat"] |= {"pool": "h100", "weights": {"storage": "disk", "size": "20Gi"}}
+    own = tmp_path / "Pulumi.blocks.yaml"
+    own.write_text(yaml.safe_dump(document))
+    for variable in [key for key in os.environ if key.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(stack, "file", lambda _: own)
+    monkeypatch.setattr(stack, "names", lambda: ["blocks"])
+    places = Places.of_user()
+    outcome = rehearse.rehearse("blocks", places, lambda: toolchain.ensure_cli(places))
+    told = capsys.readouterr()
+    assert outcome.differences == ()
+    assert outcome.changed == "h100"
+    assert "0-2 x p5.48xlarge CAPACITY_BLOCK" in told.out
+    assert "pulumi state unprotect, claim chat-weights-disk-" in told.err
 
 
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", *REAL])
@@ -60,14 +102,100 @@ def test_a_rehearsal_refuses_to_start_where_credentials_might_be_real(variable: 
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {variable}: set, and might lead to a real account")
-    assert line.endswith(f"run: env -u {variable} make rehearse-aws")
+    assert line.endswith(f"run: env -u {variable} make rehearse-aws STACK=dev")
     assert servers() == before
 
 
-def test_a_stack_that_is_not_on_aws_is_refused() -> None:
-    done = make("local")
+def test_all_that_might_be_real_is_named_at_once() -> None:
+    near = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"}
+    with pytest.raises(Fault, match=r"^AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_SESSION_TOKEN: set, ") as told:
+        running.refuse_real_credentials(near, "prod")
+    fix = "run: env -u AWS_ACCESS_KEY_ID -u AWS_PROFILE -u AWS_SESSION_TOKEN make rehearse-aws STACK=prod"
+    assert str(told.value).endswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("local", "local is no stack on AWS"), ("de", "there is no Pulumi.de.yaml")]
+)
+def test_a_stack_that_is_not_on_aws_is_refused(name: str, wrong: str) -> None:
+    done = make(name)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: STACK: local is no stack on AWS; allowed: ")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: STACK: {wrong}; allowed: dev, ")
+    assert line.endswith("; run: make rehearse-aws STACK=dev")
+    assert "local" not in line.partition("allowed")[2]
+
+
+WORK = """
+import sys, time
+from pathlib import Path
+from rehearsal.aws import running
+from rehearsal.fault import Fault
+try:
+    with running.ends_in_order(), running.own_folder(Path(sys.argv[1])) as folder, running.server(folder / "log"):
+        print(folder, flush=True)
+        time.sleep(60)
+except Fault as fault:
+    print(fault, flush=True)
+"""
+
+
+def working(root: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process in the middle of a rehearsal, and its folder."""
+    command = [str(CHECKOUT / ".venv/bin/python"), "-c", WORK, str(root)]
+    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_in_order_and_says_so(tmp_path: Path, number: int) -> None:
+    before = servers()
+    process, folder = working(tmp_path)
+    assert folder.is_dir()
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
+    assert said == "interrupted: nothing is left running; run the same command again\n"
+    assert not folder.exists()
+    assert servers() == before
+
+
+def test_the_folder_of_a_killed_process_goes_at_the_next_start(tmp_path: Path) -> None:
+    process, folder = working(tmp_path)
+    with running.own_folder(tmp_path):
+        assert folder.is_dir(), "its process works yet"
+    process.kill()
+    process.communicate()
+    with running.own_folder(tmp_path) as own:
+        assert [*tmp_path.iterdir()] == [own]
+
+
+def test_why_pulumi_failed_is_told_whole() -> None:
+    told = (
+        "Updating (dev):\n@ updating....\n +  aws:iam:Role nodes creating (0s) \n"
+        "Diagnostics:\n  aws:iam:Role (nodes):\n    error: the group was created\n\n    error: still creating\n"
+    )
+    assert rehearse.reasons(told) == [
+        "Updating (dev):",
+        "  aws:iam:Role (nodes):", "    error: the group was created", "", "    error: still creating",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "said"),
+    [
+        (1, "key", "1 key"), (2, "key", "2 keys"), (7, "add-on", "7 add-ons"), (4, "pod identity", "4 pod identities"),
+        (2, "alias of a key", "2 aliases of keys"), (2, "address", "2 addresses"),
+        (0, "StorageClass", "0 StorageClasses"),
+    ],
+)  # fmt: skip
+def test_counts_have_their_plurals(number: int, what: str, said: str) -> None:
+    assert inventory.counted(number, what) == said
+
+
+def test_a_line_read_back_leaves_out_what_is_ours_and_cuts_long_lists() -> None:
+    row = inventory.Row(what="node group", name="g", facts={"subnets": list("abcdef"), "labels": {}, "n": 1})
+    assert row.text() == "subnets a b c d and 2 more, n 1"
 
 
 def test_only_made_up_keys_and_the_address_get_through(tmp_path: Path) -> None:

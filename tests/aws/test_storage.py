@@ -288,10 +288,14 @@ def test_a_lustre_claim_is_bound_to_a_volume_that_is_the_file_system(created: Re
     spec = plain(volume.inputs)["spec"]
     assert spec["csi"] == {
         "driver": "fsx.csi.aws.com",
+        "fsType": "lustre",
         "volumeHandle": "lustre-us-east-2b-id",
         "volumeAttributes": {"dnsname": "fs.example.com", "mountname": "abcdefgh"},
     }
     assert spec["mountOptions"] == ["flock"]
+    # Both for the kubelet, which hands the root folder to the pods' group under either policy of the driver.
+    assert spec["accessModes"] == ["ReadWriteMany", "ReadWriteOnce"]
+    assert plain(claim.inputs)["spec"]["accessModes"] == ["ReadWriteMany"]
     assert spec["claimRef"]["name"] == claim.name == "expert-weights-lustre-us-east-2b"
     assert created.one("DataRepositoryAssociation").urn in volume.depends_on
     assert volume.urn in claim.depends_on

@@ -119,7 +119,7 @@ AWS_CREATED: Final[dict[str, Any]] = {
         "provider": "aws",
         "name": "dev",
         "create": {
-            "version": "1.33",
+            "version": "1.34",
             "zones": ["us-east-2a", "us-east-2b", "us-east-2c"],
             "cidr": "10.20.0.0/18",
             "nat": "perZone",

@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session  # type: ignore[import-untyped]
 import pytest
 from pulumi.runtime.proto import provider_pb2 as pb
 
 from rehearsal.aws import inventory, running
+from rehearsal.plugins.aws_client import bare
 from rehearsal.plugins.aws_guard import MADE_UP, REAL
 from rehearsal.plugins.aws_kinds import KINDS
-from rehearsal.plugins.properties import UNKNOWN
+from rehearsal.plugins.properties import UNKNOWN, dump, load
 from tests.figures import FIGURES
-from tests.plugins.aws_provider import REGION, Aborted, Provider, Resource
+from tests.plugins.aws_provider import REGION, Aborted, Context, Provider, Resource
 
 TAGS = {"team": "ml"}
 TRUST = json.dumps(
@@ -78,7 +80,9 @@ class Site:
         resource = self.provider.create(token, inputs)
         self.made.append(resource)
         assert resource.diff().changes == pb.DiffResponse.DIFF_NONE
-        assert resource.read().id == resource.id
+        read = resource.read()
+        assert read.id == resource.id
+        assert (load(read.inputs), load(read.properties)) == (resource.inputs, resource.state), "no drift"
         return resource
 
     def remove(self) -> None:
@@ -230,6 +234,11 @@ def test_a_key_with_its_alias_and_a_log_group(site: Site, address: str) -> None:
 def test_a_cluster_is_updated_part_by_part_and_has_a_security_group_of_its_own(site: Site, address: str) -> None:
     subnet, _, cluster = site.cluster()
     assert cluster.state["vpcConfig"]["clusterSecurityGroupId"].startswith("sg-")
+    group = cluster.state["vpcConfig"]["clusterSecurityGroupId"]
+    assert cluster.update(version="1.34", preview=True)["vpcConfig"]["clusterSecurityGroupId"] == group
+    closed = {**cluster.inputs["vpcConfig"], "publicAccessCidrs": ["10.0.0.0/8"]}
+    promised = cluster.update(vpcConfig=closed, preview=True)["vpcConfig"]
+    assert (promised["clusterSecurityGroupId"], promised["publicAccessCidrs"]) == (group, ["10.0.0.0/8"])
     cluster.update(version="1.34")
     cluster.update(vpcConfig={"subnetIds": [subnet.id], "publicAccessCidrs": ["10.0.0.0/8"]})
     cluster.update(enabledClusterLogTypes=["api"])
@@ -281,16 +290,53 @@ def test_a_node_group_changes_in_place_what_eks_can(site: Site, address: str) ->
         **{**NODES, "subnetIds": [subnet.id], "nodeGroupName": "g", "nodeRoleArn": role.state["arn"]},
         launchTemplate={"id": template.id, "version": "1"},
     )
-    group.update(scalingConfig={"minSize": 1, "maxSize": 5})
+    group.update(scalingConfig={"minSize": 1, "maxSize": 5, "desiredSize": 2})
     group.update(labels={"a": "z"}, taints=[{"key": "k", "effect": "NO_EXECUTE"}])
     group.update(releaseVersion="1.33.1-20260203", tags={"owner": "me"})
     template.update(userData="aGVsbG9v")
     group.update(launchTemplate={"id": template.id, "version": "2"})
     found = client(address, "eks").describe_nodegroup(clusterName="x", nodegroupName="g")["nodegroup"]
-    assert found["scalingConfig"] == {"minSize": 1, "maxSize": 5, "desiredSize": 0}
+    assert found["scalingConfig"] == {"minSize": 1, "maxSize": 5, "desiredSize": 2}
     assert (found["labels"], found["taints"]) == ({"a": "z"}, [{"key": "k", "effect": "NO_EXECUTE"}])
     assert (found["launchTemplate"]["version"], found["tags"]) == ("2", {"owner": "me"})
     assert found["nodeRepairConfig"] == {"enabled": True}
+
+
+def test_what_others_changed_is_read_as_inputs(site: Site, address: str) -> None:
+    subnet, role, _ = site.cluster()
+    where = {"subnetIds": [subnet.id], "nodeGroupName": "g", "nodeRoleArn": role.state["arn"]}
+    group = site.make(NODE_GROUP, **{**NODES, **where})
+    eks, which = client(address, "eks"), {"clusterName": "x", "nodegroupName": "g"}
+    eks.update_nodegroup_config(**which, scalingConfig={"desiredSize": 2}, labels={"addOrUpdateLabels": {"a": "z"}})
+    read = group.read()
+    inputs, state = load(read.inputs), load(read.properties)
+    assert inputs == {
+        **group.inputs, "labels": {"a": "z", "c": "d"}, "scalingConfig": {"minSize": 0, "maxSize": 3, "desiredSize": 2}
+    }  # fmt: skip
+    assert (state["scalingConfig"], state["arn"]) == (inputs["scalingConfig"], group.state["arn"])
+
+
+def test_no_size_beyond_its_limits_is_taken(site: Site) -> None:
+    subnet, role, _ = site.cluster()
+    where = {"subnetIds": [subnet.id], "nodeGroupName": "g", "nodeRoleArn": role.state["arn"]}
+    group = site.make(NODE_GROUP, **{**NODES, **where})
+    with pytest.raises(
+        Aborted, match=r"InvalidParameterException: .*Minimum capacity 1 can't be greater than desired size 0"
+    ):
+        group.update(scalingConfig={"minSize": 1, "maxSize": 3, "desiredSize": 0})
+    with pytest.raises(Aborted, match=r"InvalidParameterException: .*desired capacity 4 can't be greater"):
+        group.update(scalingConfig={"minSize": 0, "maxSize": 3, "desiredSize": 4})
+
+
+def test_a_node_group_without_instance_types_has_its_templates(site: Site, address: str) -> None:
+    subnet, role, _ = site.cluster()
+    template = site.make("aws:ec2/launchTemplate:LaunchTemplate", instanceType="p5.48xlarge")
+    where = {"subnetIds": [subnet.id], "nodeGroupName": "g", "nodeRoleArn": role.state["arn"]}
+    inputs = {name: each for name, each in {**NODES, **where}.items() if name != "instanceTypes"}
+    site.make(NODE_GROUP, **inputs, launchTemplate={"id": template.id, "version": "1"})
+    found = client(address, "eks").describe_nodegroup(clusterName="x", nodegroupName="g")["nodegroup"]
+    assert not found.get("instanceTypes")
+    assert inventory.instance_types(lambda service: client(address, service), found) == ["p5.48xlarge"]
 
 
 def test_file_systems(site: Site, address: str) -> None:
@@ -362,6 +408,43 @@ def test_an_unnamed_resource_gets_a_name_of_its_own_and_keeps_it() -> None:
     assert provider.check("aws:iam/role:Role", {"assumeRolePolicy": TRUST}, first, name="renamed") == first
 
 
+@pytest.mark.parametrize("given", [{}, {"name": "n" * 65}])
+def test_a_name_that_aws_would_refuse_is_refused_at_preview(given: dict[str, Any]) -> None:
+    with pytest.raises(Aborted, match=r"^aws:iam/role:Role: name 'n+[-\d]*' has \d+ characters; allowed by AWS: 64;"):
+        Provider().check("aws:iam/role:Role", {"assumeRolePolicy": TRUST, **given}, name="n" * 57)
+    assert len(Provider().check("aws:iam/role:Role", {}, name="n" * 56)["name"]) == 64
+
+
+def test_an_unknown_name_is_not_measured() -> None:
+    assert Provider().check("aws:eks/nodeGroup:NodeGroup", {"nodeGroupName": UNKNOWN})["nodeGroupName"] == UNKNOWN
+
+
+def test_the_longest_names_are_those_of_the_services() -> None:
+    session = botocore.session.get_session()
+    for token, kind in KINDS.items():
+        assert bool(kind.name) == bool(kind.longest), token
+        if not kind.name:
+            continue
+        model = session.get_service_model(kind.service)
+        operation = "".join(word.capitalize() for word in str(kind.create.operation).split("_"))
+        members = {bare(name): shape for name, shape in model.operation_model(operation).input_shape.members.items()}
+        inverse = {path: member for member, path in kind.create.args.items()}
+        shape = members[bare(inverse.get(kind.name, kind.name))]
+        assert shape.metadata.get("max", kind.longest) == kind.longest, token
+
+
+def test_a_change_of_region_is_another_provider() -> None:
+    def diff(**news: str) -> pb.DiffResponse:
+        request = pb.DiffRequest(old_inputs=dump({"region": REGION, "defaultTags": "{}"}), news=dump(news))
+        answer: pb.DiffResponse = Provider().host.DiffConfig(request, Context())
+        return answer
+
+    assert list(diff(region="eu-west-1", defaultTags="{}").replaces) == ["region"]
+    assert diff(region=REGION, defaultTags="{}").changes == pb.DiffResponse.DIFF_NONE
+    other = diff(region=REGION, defaultTags='{"tags": {}}')
+    assert (other.changes, list(other.replaces)) == (pb.DiffResponse.DIFF_SOME, [])
+
+
 def test_tags_of_the_provider_come_to_those_of_the_resource() -> None:
     provider = Provider(defaultTags=json.dumps({"tags": {"team": "other", "owner": "me"}}))
     checked = provider.check("aws:ec2/vpc:Vpc", {"cidrBlock": "10.0.0.0/16", "tags": TAGS})
@@ -389,6 +472,11 @@ def test_what_it_does_not_know_is_refused_in_one_line(token: str, inputs: dict[s
         ),
         ({"scalingConfig": {"minSize": -1, "maxSize": 2}}, r"^AWS refused eks:create_nodegroup: ParamValidationError"),
         ({"scalingConfig": {"min": 1}}, r"^scalingConfig.min: AWS's NodegroupScalingConfig has no such member"),
+        ({"labels": {"a": "b" * 64}}, r"^labels.a: 'b+' has 64 characters; allowed by AWS: 1 to 63"),
+        (
+            {"tags": {f"key-{i}": "v" for i in range(51)}},
+            r"^tags: 51 entries; allowed by AWS: 1 to 50$",
+        ),
         ({"clusterName": "nope"}, r"^AWS refused eks:create_nodegroup: ResourceNotFoundException"),
     ],
 )
