@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
-from typing import Annotated, Final, Literal
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
@@ -118,10 +118,12 @@ class CreateCluster(BaseModel):
             )
         return value
 
-    @field_validator("cidr")
+    @field_validator("cidr", mode="before")
     @classmethod
-    def _private(cls, value: str) -> str:
-        if not _is_private(value):
+    def _private(cls, value: Any) -> Any:
+        # Before the type's own check, whose suggestion is a range about the same address.
+        address = _address(value)
+        if address is not None and not any(address in each for each in PRIVATE):
             raise refusal(
                 f'"{value}" is not private',
                 allowed="a range of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10",
@@ -145,14 +147,10 @@ class CreateCluster(BaseModel):
     @field_validator("endpoint_cidrs")
     @classmethod
     def _public(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        private = next((each for each in value if _is_private(each)), None)
-        if private is not None:
-            raise refusal(
-                f"holds {private}, which is private: from inside the VPC the API server is reached in any case",
-                allowed="public ranges",
-                fix="take it out",
-                hide=True,
-            )
+        for each in value:
+            reason = _no_way_in(IPv4Network(each))
+            if reason is not None:
+                raise refusal(f"holds {each}, which is {reason}", allowed="public ranges", fix="take it out", hide=True)
         if len(value) > ENDPOINT_CIDRS:
             raise refusal(
                 f"has {len(value)} ranges",
@@ -241,5 +239,18 @@ class EksCluster(BaseModel):
 PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 
 
-def _is_private(cidr: str) -> bool:
-    return any(IPv4Network(cidr).subnet_of(each) for each in PRIVATE)
+def _address(value: Any) -> IPv4Address | None:
+    """The address that a range is written with; None for what is no range, about which its type says more."""
+    try:
+        return IPv4Interface(value).ip if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _no_way_in(network: IPv4Network) -> str | None:
+    """Why nobody reaches a public endpoint from the range, if so."""
+    if any(network.subnet_of(each) for each in PRIVATE):
+        return "private: from inside the VPC the API server is reached in any case"
+    if network.is_loopback or network.is_link_local or network.is_multicast or network.is_reserved:
+        return "loopback, link-local, multicast or reserved: nobody comes from there"
+    return None

@@ -58,13 +58,15 @@ def ends_in_order() -> Iterator[None]:
     def leave(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+    # Ctrl-C as well: what a script starts in the background ignores it, and so would its children.
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except KeyboardInterrupt:
         raise Fault("interrupted: nothing is left running; run the same command again") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

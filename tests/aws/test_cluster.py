@@ -15,11 +15,24 @@ from components.aws import policies
 from components.aws.addons import BEFORE_NODES
 from tests.aws.connected import Recorder, connected, trust
 from tests.aws.tags import taggable
-from tests.components.program import SECRET, plain, run_program
+from tests.components.program import SECRET, Registration, plain, run_program
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed
 
 ROOT = Path(__file__).parents[2]
 CREATE = "cluster.create"
+LONGEST = {
+    "aws:iam/role:Role": 64,
+    "aws:iam/rolePolicy:RolePolicy": 128,
+    "aws:iam/instanceProfile:InstanceProfile": 128,
+    "aws:eks/cluster:Cluster": 100,
+    "aws:eks/nodeGroup:NodeGroup": 63,
+    "aws:ec2/launchTemplate:LaunchTemplate": 128,
+    "aws:ec2/securityGroup:SecurityGroup": 255,
+    "aws:kms/alias:Alias": 256,
+    "aws:cloudwatch/logGroup:LogGroup": 512,
+    "aws:efs/fileSystem:FileSystem": 64,
+}
+"""Characters of a name, by https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html and the APIs."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +56,12 @@ def managed_policies(recorder: Recorder, role: str) -> set[str]:
         for each in recorder.of("RolePolicyAttachment")
         if each.parent == recorder.named("Role", role).urn
     }
+
+
+def name_in_aws(registered: Registration) -> str:
+    """The name given to a resource, or else the one that Pulumi makes: its own and seven hexadecimal digits."""
+    given = [registered.inputs.get(key) for key in ("name", "nodeGroupName")]
+    return next((str(name) for name in given if name), f"{registered.name}-0123456")
 
 
 def position(recorder: Recorder, addon: str) -> int:
@@ -249,16 +268,36 @@ def test_another_creator_or_zone_replaces_no_cluster(created: Recorder) -> None:
     assert ignored == ["accessConfig.bootstrapClusterCreatorAdminPermissions", "vpcConfig.subnetIds"]
 
 
-def test_names_of_roles_fit_iam_however_long_the_names_of_the_settings_are() -> None:
-    """64 characters: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html; Pulumi adds eight."""
-    longest = changed(AWS_CREATED, "cluster.name", "c" * 40)
-    pool = longest["gpuPools"]["l4"]
-    longest["gpuPools"]["p" * 40] = {**pool, "autoscaler": "karpenter", "min": 0}
-    longest["gpuPools"]["q" * 40] = pool
-    named = [each for each in run_program(longest).of("Role") if each.type == "aws:iam/role:Role"]
-    assert len(named) > 8
-    lengths = {each.name: len(each.inputs.get("name") or f"{each.name}-1234567") for each in named}
-    assert {name: length for name, length in lengths.items() if length > 64} == {}
+def longest(config: dict[str, Any], cluster: str) -> dict[str, Any]:
+    """The settings with names of cluster, pools, storage and models as long as they may be."""
+    config = changed(config, "cluster.name", cluster)
+    (pool, *_), letters = config["gpuPools"].values(), iter("abcdefghijklmnop")
+    pools, storage = ({key: next(letters) * 40 for key in config[section]} for section in ("gpuPools", "storage"))
+    config["gpuPools"] = {pools[key]: value for key, value in config["gpuPools"].items()}
+    config["gpuPools"]["z" * 40] = {**pool, "autoscaler": "cluster-autoscaler"}
+    config["storage"] = {storage[key]: value for key, value in config["storage"].items()}
+    for model in config["models"].values():
+        model["pool"] = pools[model["pool"]]
+        model["weights"]["storage"] = storage[model["weights"]["storage"]]
+    config["models"] = {next(letters) * 40: model for model in config["models"].values()}
+    return config
+
+
+@pytest.mark.parametrize(
+    "config", [longest(AWS_CREATED, "c" * 40), longest(AWS_ATTACHED, "C_" * 50)], ids=["created", "attached"]
+)
+def test_names_fit_however_long_those_of_the_settings_are(config: dict[str, Any]) -> None:
+    registrations = run_program(config).registrations
+    limited = [each for each in registrations if each.type in LONGEST]
+    assert {"aws:iam/role:Role", "aws:eks/nodeGroup:NodeGroup"} <= {each.type for each in limited}
+    assert [each.urn for each in limited if len(name_in_aws(each)) > LONGEST[each.type]] == []
+    tags = [item for each in registrations for item in plain(each.inputs).get("tags", {}).items()]
+    assert tags
+    assert [key for key, value in tags if len(key) > 128 or len(value) > 256] == []
+    objects = [(each, each.inputs["metadata"]) for each in registrations if "metadata" in each.inputs]
+    for each, metadata in objects:
+        assert len(metadata["name"]) <= (63 if each.type.endswith((":Service", ":Job", ":Deployment")) else 253)
+        assert all(len(value) <= 63 for value in metadata.get("labels", {}).values()), each.urn
 
 
 def test_the_key_rotates_and_goes_a_month_after_it_was_deleted(created: Recorder) -> None:

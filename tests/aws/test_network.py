@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.aws.network import subnet_ranges
+from components.settings import SettingsError, parse
 from tests.aws.connected import Recorder, connected
-from tests.components.samples import AWS_CREATED, changed, without
+from tests.components.samples import AWS_CREATED, changed, raw, without
 
 ZONES = ("us-east-2a", "us-east-2b", "us-east-2c")
 ANYWHERE = "0.0.0.0/0"
@@ -152,3 +153,69 @@ def test_without_interface_endpoints_there_is_no_group() -> None:
 def test_anywhere_is_only_where_routes_lead_to(network: Recorder) -> None:
     with_anywhere = {each.type for each in network.registrations if ANYWHERE in str(each.inputs)}
     assert with_anywhere == {"aws:ec2/route:Route"}
+
+
+def mistake(key: str, value: object) -> str:
+    """The one mistake of a created cluster with this value of a key."""
+    with pytest.raises(SettingsError) as error:
+        parse(raw(changed(AWS_CREATED, f"cluster.create.{key}", value)))
+    (found,) = error.value.mistakes
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    "cidr", ["8.8.8.8", "8.8.8.8/16", "8.0.0.0/8", "172.15.0.0/16", "172.32.1.0/16", "100.128.0.0/20", "127.0.0.0/16"]
+)
+def test_a_vpc_of_public_addresses_is_refused_with_a_range_that_is_taken(cidr: str) -> None:
+    message = mistake("cidr", cidr)
+    assert f'"{cidr}" is not private' in message
+    parse(raw(changed(AWS_CREATED, "cluster.create.cidr", message.rsplit(" ", 1)[1])))
+
+
+@given(vpc=vpcs(), slip=st.sampled_from(["", "/8", "/12", "/16", "/24"]))
+def test_whatever_is_suggested_for_a_vpc_is_taken(vpc: tuple[str, list[str]], slip: str) -> None:
+    written = vpc[0].split("/")[0] + slip
+    try:
+        parse(raw(changed(AWS_CREATED, "cluster.create.cidr", written)))
+    except SettingsError as error:
+        (found,) = error.mistakes
+        suggested = str(found).rsplit(" ", 1)[1]
+        parse(raw(changed(AWS_CREATED, "cluster.create.cidr", suggested)))
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/16", "172.31.0.0/16", "192.168.16.0/20", "100.64.0.0/16"])
+def test_every_private_range_makes_a_vpc(cidr: str) -> None:
+    assert connected(changed(AWS_CREATED, "cluster.create.cidr", cidr)).one("Vpc").inputs["cidrBlock"] == cidr
+
+
+@pytest.mark.parametrize(
+    "cidr", ["10.1.2.3/32", "172.16.0.0/12", "192.168.0.0/24", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4"]
+)
+def test_the_public_endpoint_is_for_ranges_of_the_internet(cidr: str) -> None:
+    assert mistake("endpointCidrs", ["203.0.113.0/24", cidr]).startswith(
+        f"inference:cluster.create.endpointCidrs: holds {cidr}, which is "
+    )
+
+
+def test_the_public_endpoint_may_be_anybodys_or_that_of_forty_ranges() -> None:
+    for ranges in (["0.0.0.0/0"], [f"203.0.113.{number}/32" for number in range(40)]):
+        parse(raw(changed(AWS_CREATED, "cluster.create.endpointCidrs", ranges)))
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("endpointCidrs", ["203.0.113.0/24"] * 2),
+        ("interfaceEndpoints", ["sts", "ecr.api", "sts"]),
+        ("admins", ["arn:aws:iam::123456789012:role/admin"] * 2),
+    ],
+)
+def test_what_would_be_made_twice_is_refused(key: str, values: list[str]) -> None:
+    assert f"{key}: holds {values[0]} twice" in mistake(key, values)
+
+
+@pytest.mark.parametrize("service", ["", "-sts", "ECR.api", "ecr api", "sts/"])
+def test_an_endpoint_is_named_as_aws_names_services(service: str) -> None:
+    assert mistake("interfaceEndpoints", [service]).startswith(
+        f'inference:cluster.create.interfaceEndpoints[0]: "{service}" is not valid'
+    )

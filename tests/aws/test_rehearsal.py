@@ -154,7 +154,7 @@ def test_an_interruption_ends_in_order_and_says_so(tmp_path: Path, number: int) 
     process, folder = working(tmp_path)
     assert folder.is_dir()
     process.send_signal(number)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert said == "interrupted: nothing is left running; run the same command again\n"
     assert not folder.exists()
     assert servers() == before

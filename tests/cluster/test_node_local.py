@@ -86,13 +86,15 @@ class NodeLocal:
 @pytest.fixture
 def local(rehearsed: Rehearsed, tmp_path: Path) -> Iterator[NodeLocal]:
     """The volume and the claim of the sample's model `draft`, whose pool has the name of the rehearsal's."""
-    config = changed(changed(AWS_CREATED, "storage.local.path", str(tmp_path / "weights")), "namespace", NAMESPACE)
-    recorder = stored(config)
+    recorder = stored(changed(AWS_CREATED, "namespace", NAMESPACE))
     volume, claim = (named(recorder, kind, "draft-") for kind in ("PersistentVolume", "PersistentVolumeClaim"))
     local = NodeLocal(rehearsed=rehearsed, scratch=tmp_path, claim=claim.name)
+    rendered = plain(volume.inputs)
+    # Settings take folders of the RAID only, which no node here has.
+    rendered["spec"]["local"]["path"] = str(tmp_path / "weights")
     try:
-        for each, kind in ((volume, "PersistentVolume"), (claim, "PersistentVolumeClaim")):
-            local.apply(kind, {"apiVersion": "v1", "kind": kind, **plain(each.inputs)})
+        for manifest, kind in ((rendered, "PersistentVolume"), (plain(claim.inputs), "PersistentVolumeClaim")):
+            local.apply(kind, {"apiVersion": "v1", "kind": kind, **manifest})
         yield local
     finally:
         rehearsed.kubectl("delete", "pods", f"--namespace={NAMESPACE}", f"--selector=test={claim.name}")
