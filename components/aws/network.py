@@ -27,8 +27,8 @@ class Ranges:
 def subnet_ranges(cidr: str, zones: Sequence[str]) -> dict[str, Ranges]:
     """An eighth of the VPC for each zone's nodes and pods, and an eighth of the last eighth for its NAT gateway.
 
-    A zone's ranges follow from its letter, so that zones can be added, removed and sorted without another one's subnets
-    being replaced under a running cluster.
+    A zone's ranges follow from its letter, so that zones can be added, sorted and, if the control plane is not in them,
+    removed without another one's subnets being replaced under a running cluster.
     """
     eighths = list(ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=3))
     public = list(eighths[7].subnets(prefixlen_diff=3))

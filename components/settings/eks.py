@@ -30,6 +30,8 @@ from components.settings.types import (
 SUPPORTED: Final = ("1.34", "1.35", "1.36")
 """Versions in EKS's standard support in November 2026; 1.34 leaves it on 2 December."""
 ENDPOINT_CIDRS: Final = 40
+"""As many as EKS takes."""
+PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 CREATED_NAME: Final = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 GIB = Annotated[int, Field(ge=20, le=16_384), NOT_BOOL]
 
@@ -234,9 +236,6 @@ class EksCluster(BaseModel):
                 hide=True,
             )
         return value
-
-
-PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 
 
 def _address(value: Any) -> IPv4Address | None:

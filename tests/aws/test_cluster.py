@@ -13,10 +13,12 @@ import pytest
 
 from components.aws import policies
 from components.aws.addons import BEFORE_NODES
+from components.aws.autoscaler import IMAGES
+from components.settings.eks import SUPPORTED
 from tests.aws.connected import Recorder, connected, trust
 from tests.aws.tags import taggable
 from tests.components.program import SECRET, Registration, plain, run_program
-from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed
+from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed, without
 
 ROOT = Path(__file__).parents[2]
 CREATE = "cluster.create"
@@ -102,9 +104,10 @@ def test_auto_mode_is_handed_on() -> None:
     [
         (AWS_ATTACHED, "prod", "us-west-2", []),
         (AWS_ATTACHED | {"aws:profile": "ml"}, "prod", "us-west-2", ["--profile", "ml"]),
+        (changed(AWS_ATTACHED, "cluster.name", "1_Prod-EU"), "1_Prod-EU", "us-west-2", []),
         (AWS_CREATED, "dev", "us-east-2", ["--profile", "search"]),
     ],
-    ids=["attached", "attached with a profile", "created with a profile"],
+    ids=["attached", "attached with a profile", "attached by another's name", "created with a profile"],
 )
 def test_the_kubeconfig_is_secret_and_asks_the_aws_cli_for_every_token(
     config: dict[str, Any], name: str, region: str, profile: list[str]
@@ -254,6 +257,19 @@ def test_the_control_plane(created: Recorder) -> None:
         "endpointPublicAccess": True,
         "publicAccessCidrs": ["203.0.113.0/24"],
     }
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_nodes_and_autoscaler_are_of_the_control_planes_version(version: str) -> None:
+    recorder = connected(changed(AWS_CREATED, f"{CREATE}.version", version))
+    assert {each.inputs["version"] for kind in ("Cluster", "NodeGroup") for each in recorder.of(kind)} == {version}
+    autoscaler = recorder.named("Release", "cluster-autoscaler").inputs["values"]
+    assert autoscaler["image"] == {"tag": IMAGES[version]}
+
+
+def test_without_a_version_a_cluster_is_of_one_that_stays_supported_for_months() -> None:
+    """EKS raises 1.34 by itself on 2 December 2026, and 1.35 on 27 March 2027."""
+    assert connected(without(AWS_CREATED, f"{CREATE}.version")).one("Cluster").inputs["version"] == "1.35"
 
 
 def test_without_ranges_the_public_endpoint_is_closed() -> None:

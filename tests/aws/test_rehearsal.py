@@ -21,6 +21,8 @@ from rehearsal.places import CHECKOUT, Places
 from rehearsal.plugins.aws_guard import REAL, without_aws
 from tests.figures import FIGURES
 
+pytestmark = pytest.mark.engine
+
 
 def make(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`make rehearse-aws`, by what is behind it."""
@@ -38,7 +40,6 @@ def servers() -> set[int]:
     return found
 
 
-@pytest.mark.engine
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_a_stack_is_made_changed_and_removed_and_leaves_nothing(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -64,7 +65,6 @@ def test_a_stack_is_made_changed_and_removed_and_leaves_nothing(
     FIGURES["AWS resources made and removed"] += outcome.removed
 
 
-@pytest.mark.engine
 def test_a_pool_of_a_capacity_block_with_weights_on_gp3_is_changed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,8 @@ def announced(rehearsed: Rehearsed, gpus: int) -> bool:
 
 
 def test_two_slices_a_gpu_double_what_nodes_announce_and_leave_the_replica_alone(rehearsed: Rehearsed) -> None:
+    rehearsed.restore_configuration()
+    rehearsed.make("up")  # whatever an earlier test has left is rolled back here, and not below
     replicas = rehearsed.kubectl("get", "pods", "--namespace=inference", "--output=name")
     try:
         rehearsed.pulumi("config", "set", "--stack=local", "--path", "inference:devicePlugin.timeSlicing", "2")

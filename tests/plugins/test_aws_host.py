@@ -20,6 +20,8 @@ from rehearsal.plugins.properties import UNKNOWN, dump, load
 from tests.figures import FIGURES
 from tests.plugins.aws_provider import REGION, Aborted, Context, Provider, Resource
 
+pytestmark = pytest.mark.engine
+
 TAGS = {"team": "ml"}
 TRUST = json.dumps(
     {
