@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import runpy
 from collections.abc import Iterable, Iterator, Mapping
@@ -143,6 +144,8 @@ def run_program(
     with event_loop(), pytest.MonkeyPatch.context() as patch:
         # An f-string of an Output is an error then, and not a sentence in a resource's inputs.
         patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+        # The program freezes what it has loaded, for its one short run; here the garbage of every run would stay.
+        patch.setattr(gc, "freeze", lambda: None)
         mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
         pulumi.runtime.set_all_config(
             {full(key): value for key, value in raw(config).items()}, [full(key) for key in secrets]
