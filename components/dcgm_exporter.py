@@ -8,9 +8,8 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import pod
+from components import node_daemon, pod
 from components.cluster import namespace
-from components.device_plugin import any_of, tolerations
 from components.gpu_node_pool import Placement
 from components.settings import Resources
 
@@ -69,59 +68,48 @@ def pod_spec(
     """
     scratch, scratch_mount = pod.scratch("tmp", "/tmp", "64Mi")  # noqa: S108 - the pod's own emptyDir
     node = k8s.core.v1.EnvVarSourceArgs(field_ref=k8s.core.v1.ObjectFieldSelectorArgs(field_path="spec.nodeName"))
-    return k8s.core.v1.PodSpecArgs(
-        # Pods are named by the kubelet's socket; only their labels would take the API server.
-        automount_service_account_token=False,
-        enable_service_links=False,
-        priority_class_name="system-node-critical",
-        runtime_class_name=runtime_class,
-        image_pull_secrets=pod.pull_secrets(pull_secrets),
-        affinity=k8s.core.v1.AffinityArgs(node_affinity=any_of(placements)),
-        tolerations=tolerations(placements),
-        security_context=k8s.core.v1.PodSecurityContextArgs(
-            run_as_user=0,
-            run_as_group=0,
-            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
-        containers=[
-            k8s.core.v1.ContainerArgs(
-                name="exporter",
-                image=image,
-                image_pull_policy="IfNotPresent",
-                env=[
-                    *pod.environment(
-                        {
-                            "DCGM_EXPORTER_KUBERNETES": "true",
-                            "DCGM_EXPORTER_LISTEN": f":{PORT}",
-                            "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
-                            "NVIDIA_VISIBLE_DEVICES": "all",
-                        }
-                    ),
-                    k8s.core.v1.EnvVarArgs(name="NODE_NAME", value_from=node),
-                ],
-                ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=PORT, protocol="TCP")],
-                # Reading every GPU for the first time takes up to a minute.
-                startup_probe=_health(failures=24, period=5),
-                readiness_probe=_health(failures=3, period=10),
-                liveness_probe=_health(failures=6, period=10),
-                resources=pod.resources(RESOURCES),
-                security_context=k8s.core.v1.SecurityContextArgs(
-                    capabilities=k8s.core.v1.CapabilitiesArgs(add=["SYS_ADMIN"], drop=["ALL"]),
-                    read_only_root_filesystem=True,
+    # Pods are named by the kubelet's socket; only their labels would take the API server.
+    return node_daemon.pod_spec(
+        k8s.core.v1.ContainerArgs(
+            name="exporter",
+            image=image,
+            image_pull_policy="IfNotPresent",
+            env=[
+                *pod.environment(
+                    {
+                        "DCGM_EXPORTER_KUBERNETES": "true",
+                        "DCGM_EXPORTER_LISTEN": f":{PORT}",
+                        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+                        "NVIDIA_VISIBLE_DEVICES": "all",
+                    }
                 ),
-                volume_mounts=[
-                    k8s.core.v1.VolumeMountArgs(name="pod-resources", mount_path=POD_RESOURCES, read_only=True),
-                    scratch_mount,
-                ],
-            )
-        ],
-        volumes=[
+                k8s.core.v1.EnvVarArgs(name="NODE_NAME", value_from=node),
+            ],
+            ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=PORT, protocol="TCP")],
+            # Reading every GPU for the first time takes up to a minute.
+            startup_probe=_health(failures=24, period=5),
+            readiness_probe=_health(failures=3, period=10),
+            liveness_probe=_health(failures=6, period=10),
+            resources=pod.resources(RESOURCES),
+            security_context=k8s.core.v1.SecurityContextArgs(
+                capabilities=k8s.core.v1.CapabilitiesArgs(add=["SYS_ADMIN"], drop=["ALL"]),
+                read_only_root_filesystem=True,
+            ),
+            volume_mounts=[
+                k8s.core.v1.VolumeMountArgs(name="pod-resources", mount_path=POD_RESOURCES, read_only=True),
+                scratch_mount,
+            ],
+        ),
+        [
             k8s.core.v1.VolumeArgs(
                 name="pod-resources",
                 host_path=k8s.core.v1.HostPathVolumeSourceArgs(path=POD_RESOURCES, type="Directory"),
             ),
             scratch,
         ],
+        placements=placements,
+        pull_secrets=pull_secrets,
+        runtime_class=runtime_class,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import pod
+from components import node_daemon, pod
 from components.cluster import namespace
 from components.gpu_node_pool import Placement
 from components.settings import DevicePlugin
@@ -117,33 +117,21 @@ def pod_spec(
         volumes.append(
             k8s.core.v1.VolumeArgs(name="config", config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=config))
         )
-    return k8s.core.v1.PodSpecArgs(
-        automount_service_account_token=False,
-        enable_service_links=False,
-        priority_class_name="system-node-critical",
-        runtime_class_name=settings.runtime_class,
-        image_pull_secrets=pod.pull_secrets(pull_secrets),
-        affinity=k8s.core.v1.AffinityArgs(node_affinity=any_of(placements)),
-        tolerations=tolerations(placements),
-        security_context=k8s.core.v1.PodSecurityContextArgs(
-            # The kubelet's sockets belong to root.
-            run_as_user=0,
-            run_as_group=0,
-            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    return node_daemon.pod_spec(
+        k8s.core.v1.ContainerArgs(
+            name="plugin",
+            image=image,
+            image_pull_policy="IfNotPresent",
+            command=["nvidia-device-plugin"],
+            env=pod.environment(_environment(settings), file, settings.env),
+            resources=pod.resources(settings.resources),
+            security_context=_security(settings),
+            volume_mounts=mounts,
         ),
-        containers=[
-            k8s.core.v1.ContainerArgs(
-                name="plugin",
-                image=image,
-                image_pull_policy="IfNotPresent",
-                command=["nvidia-device-plugin"],
-                env=pod.environment(_environment(settings), file, settings.env),
-                resources=pod.resources(settings.resources),
-                security_context=_security(settings),
-                volume_mounts=mounts,
-            )
-        ],
-        volumes=volumes,
+        volumes,
+        placements=placements,
+        pull_secrets=pull_secrets,
+        runtime_class=settings.runtime_class,
     )
 
 
@@ -174,32 +162,3 @@ def _security(settings: DevicePlugin) -> k8s.core.v1.SecurityContextArgs:
             capabilities=k8s.core.v1.CapabilitiesArgs(add=["SYS_ADMIN"], drop=["ALL"]), read_only_root_filesystem=True
         )
     return pod.container_security()
-
-
-def any_of(placements: Sequence[Placement]) -> k8s.core.v1.NodeAffinityArgs:
-    """Nodes of any of the pools: the terms of a node selector are alternatives, the expressions of a term all hold."""
-    return k8s.core.v1.NodeAffinityArgs(
-        required_during_scheduling_ignored_during_execution=k8s.core.v1.NodeSelectorArgs(
-            node_selector_terms=[
-                k8s.core.v1.NodeSelectorTermArgs(
-                    match_expressions=[
-                        k8s.core.v1.NodeSelectorRequirementArgs(key=key, operator="In", values=[value])
-                        for key, value in sorted(each.every_generation.items())
-                    ]
-                )
-                for each in placements
-            ]
-        )
-    )
-
-
-def tolerations(placements: Sequence[Placement]) -> list[k8s.core.v1.TolerationArgs]:
-    """The pools' taints, and NVIDIA's own with any value; the DaemonSet controller adds those of an unready node."""
-    gpu = k8s.core.v1.TolerationArgs(key="nvidia.com/gpu", operator="Exists")
-    critical = k8s.core.v1.TolerationArgs(key="CriticalAddonsOnly", operator="Exists")
-    others = {
-        (each.toleration.key, each.toleration.value, each.toleration.effect): each.toleration
-        for each in placements
-        if each.toleration.key != "nvidia.com/gpu"
-    }
-    return [gpu, critical, *others.values()]

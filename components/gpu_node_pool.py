@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components import pod
 from components.cluster import Connection
-from components.settings import EksPool, ExistingPool, GpuPool, InstanceStore, Settings
+from components.settings import EksPool, ExistingPool, GpuPool, Settings
 from components.volume import POOL_LABEL
 
 if TYPE_CHECKING:  # stacks without AWS load nothing of it
@@ -73,10 +73,9 @@ class GpuNodePool(pulumi.ComponentResource):
 
 def gpu_pools(settings: Settings, connection: Connection, opts: pulumi.ResourceOptions) -> dict[str, GpuNodePool]:
     """The pools of the settings by name."""
-    folders = [each.path for each in settings.storage.values() if isinstance(each, InstanceStore)]
     slices = settings.device_plugin.time_slicing
     return {
-        name: GpuNodePool(name, pool, connection, folders=folders, pods_per_gpu=slices, opts=opts)
+        name: GpuNodePool(name, pool, connection, folders=settings.node_folders, pods_per_gpu=slices, opts=opts)
         for name, pool in settings.gpu_pools.items()
     }
 

@@ -53,9 +53,8 @@ def storages(settings: Settings, eks: EksConnection | None, opts: pulumi.Resourc
     """The storage of the stack by name; none without AWS."""
     if eks is None:
         return {}
-    folders = [each.path for each in settings.storage.values() if isinstance(each, InstanceStore)]
     return {
-        name: Storage(name, entry, eks=eks, pools=_pools_on(name, settings), folders=folders, opts=opts)
+        name: Storage(name, entry, eks=eks, pools=_pools_on(name, settings), folders=settings.node_folders, opts=opts)
         for name, entry in settings.storage.items()
     }
 

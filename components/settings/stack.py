@@ -13,7 +13,7 @@ from components.settings.infrastructure import DevicePlugin, Images, KubernetesC
 from components.settings.model import Model
 from components.settings.pools import EksPool, GpuPool
 from components.settings.section import SECTION, refusal
-from components.settings.storage import Storage
+from components.settings.storage import InstanceStore, Storage
 from components.settings.types import Name, NamespaceName, Region, Text
 
 Cluster = Annotated[KubernetesCluster | EksCluster, Field(discriminator="provider")]
@@ -52,6 +52,11 @@ class Settings(BaseModel):
     storage: Mapping[Name, Storage] = Field(default={}, description="Storage for weights on AWS, by name.")
     gpu_pools: Annotated[Mapping[Name, GpuPool], Field(min_length=1)] = Field(description="GPU pools by name.")
     models: Annotated[Mapping[Name, Model], Field(min_length=1)] = Field(description="Models by name.")
+
+    @property
+    def node_folders(self) -> tuple[str, ...]:
+        """Folders for weights on the instance store of each node."""
+        return tuple(each.path for each in self.storage.values() if isinstance(each, InstanceStore))
 
     @field_validator("region")
     @classmethod
