@@ -35,22 +35,23 @@ def _rollout(obj: Obj, _: Ask) -> Verdict:
         names = ("desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable")
     want, updated, up = (status.get(name, 0) for name in names)
     old = max(status["replicas"] - updated, 0)
-    message = f"{updated} of {want} replicas are updated, {up} available, {old} of the old are left"
-    return updated >= want and up >= want and not old, message
+    done = updated >= want and up >= want and not old
+    return done, f"{updated} of {want} replicas are updated, {up} available, {old} of the old are left"
 
 
 def _job(obj: Obj, _: Ask) -> Verdict:
     failed = _conditions(obj).get("Failed", {})
-    if failed.get("status") == "True":
+    # For another reason, such as a podFailurePolicy's, the official plugin waits on.
+    if failed.get("status") == "True" and failed.get("reason") in ("BackoffLimitExceeded", "DeadlineExceeded"):
         return None, f"[{failed.get('reason')}] {failed.get('message')}"
-    message = f"waiting for the Job to succeed ({at(obj, 'status', 'failed', default=0)} of its Pods failed)"
-    return _met(obj, "Complete"), message
+    unsuccessful = at(obj, "status", "failed", default=0)
+    return _met(obj, "Complete"), f"waiting for the Job to succeed ({unsuccessful} of its Pods failed)"
 
 
 def _claim(obj: Obj, ask: Ask) -> Verdict:
     storage = ask(f"/apis/storage.k8s.io/v1/storageclasses/{obj['spec'].get('storageClassName')}")
-    ready = at(obj, "status", "phase") == "Bound" or storage.get("volumeBindingMode") == "WaitForFirstConsumer"
-    return ready, "waiting for the claim to be bound"
+    bound, later = at(obj, "status", "phase") == "Bound", storage.get("volumeBindingMode") == "WaitForFirstConsumer"
+    return bound or later, "waiting for the claim to be bound"
 
 
 def _service(obj: Obj, ask: Ask) -> Verdict:
@@ -61,9 +62,10 @@ def _service(obj: Obj, ask: Ask) -> Verdict:
         return True, ""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{metadata['namespace']}/endpointslices"
     slices = ask(path, labelSelector=f"kubernetes.io/service-name={metadata['name']}").get("items", [])
-    endpoints = [endpoint for found in slices for endpoint in found.get("endpoints") or []]
-    ready = any(at(endpoint, "conditions", "ready") is True for endpoint in endpoints)
-    return ready, "no ready Pod matches the Service's selector"
+    ready = [
+        each for found in slices for each in found.get("endpoints") or [] if at(each, "conditions", "ready") is True
+    ]
+    return bool(ready), "no ready Pod matches the Service's selector"
 
 
 WORKLOADS: dict[str, Callable[[Obj, Ask], Verdict]] = {"Deployment": _rollout, "DaemonSet": _rollout, "Job": _job}
@@ -84,12 +86,15 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
     newest = sorted(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[-2:]
     names = [pod["metadata"]["name"] for pod in newest]
     found = [trouble for pod in newest for trouble in _of_pod(pod, ask, f"{home}/pods", lines)]
+    if obj["kind"] == "Job":  # how far it is, in its own words; the official plugin leaves that to `kubectl logs`
+        running = [pod["metadata"]["name"] for pod in pods if at(pod, "status", "phase") == "Running"]
+        found += [str(ask(f"{home}/pods/{each}/log", tailLines=1) or "").strip() for each in running]
     for event in ask(f"{home}/events", fieldSelector="type=Warning").get("items", []):
         about, why = event["involvedObject"].get("name", ""), event.get("reason")
         probe_or_mount = why in ("Unhealthy", "FailedMount") and about in names
         if probe_or_mount or (why == "FailedCreate" and about.startswith(name)):
             found.append(f"[{why}] {about}: {event.get('message')}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _of_pod(pod: Obj, ask: Ask, pods: str, lines: int) -> list[str]:

@@ -203,8 +203,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
             if ready is None or self.cancelled.is_set() or time.monotonic() >= deadline:
                 how = "failed" if ready is None else "was cancelled" if self.cancelled.is_set() else "timed out"
                 message = f"{live['kind']} {object_id(live)} exists, but the wait for it {how}: {message}"
-                reasons = [message, *awaits.troubles(live, self._ask)]
-                raise NotReady(inputs, checkpoint(inputs, live, manager), reasons)
+                raise NotReady(inputs, checkpoint(inputs, live, manager), [message, *awaits.troubles(live, self._ask)])
             message = "; ".join([message, *awaits.troubles(live, self._ask, lines=1)])
             if message != said:
                 said, about = message, {"severity": engine_pb2.INFO, "urn": request.urn, "ephemeral": True}

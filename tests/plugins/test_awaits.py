@@ -64,6 +64,19 @@ def test_a_job_is_ready_when_complete_and_fails_at_once_with_its_reason() -> Non
     assert awaits.judge(failed, ask_of()) == (None, "[BackoffLimitExceeded] too often")
 
 
+def test_a_job_that_failed_for_a_reason_that_the_official_plugin_does_not_know_is_waited_for_as_there() -> None:
+    assert awaits.judge(job(type="Failed", status="True", reason="PodFailurePolicy", message="x"), ask_of())[0] is False
+
+
+def test_a_job_under_way_is_told_by_the_last_line_of_its_running_pods() -> None:
+    home = "/api/v1/namespaces/inference"
+    running, ended = pod(), pod("chat-2")
+    running["status"]["phase"], ended["status"]["phase"] = "Running", "Failed"
+    served = {f"{home}/pods": {"items": [running, ended]}, f"{home}/pods/chat-1/log": "7 MB of 17 MB\n"}
+    served |= {f"{home}/pods/chat-2/log": "stopped"}
+    assert awaits.troubles(job(), ask_of(served)) == ["7 MB of 17 MB"]
+
+
 def test_a_claim_waits_to_be_bound_unless_its_class_waits_for_the_first_consumer() -> None:
     claim = {"kind": "PersistentVolumeClaim", "metadata": META, "spec": {"storageClassName": "fast"}}
     pending = claim | {"status": {"phase": "Pending"}}
