@@ -62,9 +62,7 @@ def _service(obj: Obj, ask: Ask) -> Verdict:
         return True, ""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{metadata['namespace']}/endpointslices"
     slices = ask(path, labelSelector=f"kubernetes.io/service-name={metadata['name']}").get("items", [])
-    ready = [
-        each for found in slices for each in found.get("endpoints") or [] if at(each, "conditions", "ready") is True
-    ]
+    ready = [each for found in slices for each in found.get("endpoints") or [] if at(each, "conditions", "ready")]
     return bool(ready), "no ready Pod matches the Service's selector"
 
 
