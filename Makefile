@@ -1,7 +1,7 @@
 # What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview rehearse-aws env toolchain test test-fast lint format bench setup
+.PHONY: help up down status preview rehearse-aws model-facts env toolchain test test-fast lint format bench setup
 
 # CI runners and services have no HOME.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
@@ -35,6 +35,9 @@ preview: setup ## Preview a stack's changes, changing nothing: make preview STAC
 # dev, unless STACK is given: local is no stack on AWS.
 rehearse-aws: setup ## An AWS stack's whole life without an account, against moto: make rehearse-aws STACK=prod
 	@STACK=$(if $(filter file,$(origin STACK)),dev,$(STACK)) $(PYTHON) -m rehearsal rehearse-aws
+
+model-facts: setup ## List a model's files: the size of its volume follows: make model-facts STACK=dev MODEL=chat
+	@$(PYTHON) -m rehearsal model-facts
 
 env: setup ## What plain pulumi and kubectl need: eval "$$(make -s env)"
 	@$(PYTHON) -m rehearsal env

@@ -16,6 +16,7 @@ from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.settings import hub_token, load
 from components.storage import storages, volume_of
+from components.weight_cleaner import weight_cleaner
 
 gc.freeze()
 gc.enable()
@@ -32,9 +33,9 @@ pools = gpu_pools(settings, connection, on_cluster)
 gpu_daemons(settings, [pool.placement for pool in pools.values()], on_cluster)
 stores = storages(settings, connection.eks, on_cluster)
 
-servers = {}
+weights, servers = {}, {}
 for name, model in settings.models.items():
-    weights = ModelWeights(
+    weights[name] = ModelWeights(
         name,
         model,
         volume=volume_of(model, stores),
@@ -42,6 +43,7 @@ for name, model in settings.models.items():
         pull_secrets=settings.images.pull_secrets,
         namespace=workloads,
         token=token,
+        eks=connection.eks,
         opts=on_cluster,
     )
     servers[name] = InferenceServer(
@@ -49,10 +51,12 @@ for name, model in settings.models.items():
         model,
         namespace=workloads,
         placement=pools[model.pool].placement,
-        weights=weights,
+        weights=weights[name],
         pull_secrets=settings.images.pull_secrets,
         opts=on_cluster,
     )
+
+weight_cleaner(settings, weights, servers, workloads, on_cluster)
 
 pulumi.export("namespace", workloads)
 pulumi.export(

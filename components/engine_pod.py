@@ -11,10 +11,12 @@ import pulumi_kubernetes as k8s
 from components import pod
 from components.engines import vllm
 from components.gpu_node_pool import Placement
+from components.mounted_weights import MountedWeights
 from components.settings import Model, Probe, default_shared_memory
 from components.timing import STARTUP_PERIOD, timing
-from components.volume import Volume, beside_the_volume
-from components.weight_seeder import MOUNT, weights_volume
+from components.volume import beside_the_volume
+from components.weight_job import weights_volume
+from components.weight_seeder import MOUNT
 
 HOME: Final = "/home/inference"
 PORT_NAME: Final = "http"
@@ -31,18 +33,16 @@ def pod_spec(
     *,
     placement: Placement,
     service_account: pulumi.Input[str],
-    volume: Volume,
-    claim_name: pulumi.Input[str],
-    weights_path: str,
-    seeder: k8s.core.v1.ContainerArgs | None,
+    weights: MountedWeights,
     pull_secrets: Sequence[str],
 ) -> k8s.core.v1.PodSpecArgs:
     """A replica: on the pool's nodes, with nothing writable but its scratch folders.
 
-    Rather not two on one node, unless their volume is one node's: then all on that one. The seeder comes first where
-    every node has its own copy, and alone may write to it.
+    Rather not two on one node, unless their volume is one node's: then all on that one. The weights' own containers
+    come first: one that looks whether they are whole or, where every node has its own copy, the seeder, which alone may
+    write to it.
     """
-    times, scratch = timing(model), _scratch(model)
+    times, scratch, place = timing(model), _scratch(model), weights.place
     return k8s.core.v1.PodSpecArgs(
         service_account_name=service_account,
         automount_service_account_token=False,
@@ -52,19 +52,19 @@ def pod_spec(
         node_selector=placement.node_selector,
         tolerations=[placement.toleration],
         runtime_class_name=placement.runtime_class,
-        affinity=k8s.core.v1.AffinityArgs(pod_affinity=beside_the_volume(name, volume))
-        if volume.one_node
+        affinity=k8s.core.v1.AffinityArgs(pod_affinity=beside_the_volume(name, place.volume))
+        if place and place.volume.one_node
         else k8s.core.v1.AffinityArgs(pod_anti_affinity=_apart(selector(name, model))),
         security_context=pod.pod_security(),
         termination_grace_period_seconds=times.grace,
-        init_containers=[seeder] if seeder else None,
+        init_containers=list(weights.init_containers) or None,
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="engine",
                 image=model.image or vllm.IMAGE,
                 image_pull_policy="IfNotPresent",
                 command=list(vllm.COMMAND),
-                args=vllm.arguments(name, model, weights_path),
+                args=vllm.arguments(name, model, weights.path),
                 env=pod.environment(vllm.environment(HOME), model.env),
                 ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=vllm.PORT, protocol="TCP")],
                 resources=pod.resources(model.resources, model.gpus),
@@ -85,13 +85,14 @@ def pod_spec(
                     )
                 ),
                 volume_mounts=[
-                    k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT, read_only=True),
+                    *([k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT, read_only=True)] if place else []),
                     *(mount for _, mount in scratch),
                 ],
             )
         ],
         volumes=[
-            weights_volume(claim_name),
+            *([weights_volume(place.claim_name)] if place else []),
+            *weights.volumes,
             *(folder for folder, _ in scratch),
         ],
     )

@@ -72,7 +72,13 @@ class GpuNodePool(pulumi.ComponentResource):
 
 
 def gpu_pools(settings: Settings, connection: Connection, opts: pulumi.ResourceOptions) -> dict[str, GpuNodePool]:
-    """The pools of the settings by name."""
+    """The pools of the settings by name, with the roles that they share."""
+    autoscalers = {pool.autoscaler for pool in settings.gpu_pools.values() if isinstance(pool, EksPool)}
+    if connection.eks is not None and autoscalers:
+        from components.aws.gpu_node_roles import with_node_roles  # noqa: PLC0415 - as in _provide
+
+        eks = with_node_roles(connection.eks, settings.cluster.name, autoscalers)
+        connection = replace(connection, eks=eks)
     slices = settings.device_plugin.time_slicing
     return {
         name: GpuNodePool(name, pool, connection, folders=settings.node_folders, pods_per_gpu=slices, opts=opts)

@@ -11,9 +11,11 @@ from components.engine_pod import PORT_NAME, pod_spec, selector
 from components.engines import vllm
 from components.gpu_node_pool import Placement
 from components.model_weights import ModelWeights
+from components.mounted_weights import MountedWeights
 from components.pod import labels as pod_labels
 from components.settings import Model
 from components.timing import Timing, timing
+from components.volume import Volume
 
 
 class InferenceServer(pulumi.ComponentResource):
@@ -21,6 +23,8 @@ class InferenceServer(pulumi.ComponentResource):
 
     service: pulumi.Output[str]
     url: pulumi.Output[str]
+    rolled_out: k8s.apps.v1.Deployment
+    """Ready when no replica of an earlier change is left."""
 
     def __init__(
         self,
@@ -36,13 +40,10 @@ class InferenceServer(pulumi.ComponentResource):
         """Serve the model; `url` is the base of its OpenAI API inside the cluster."""
         super().__init__("inference:index:InferenceServer", name, None, opts)
         labels = {**model.labels, **pod_labels(model.engine, name, "engine")}
-        account = k8s.core.v1.ServiceAccount(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
-            # The engine asks nothing of the API server.
-            automount_service_account_token=False,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        mounted = weights.mounted
+        if mounted.place is not None and mounted.one_node:
+            pulumi.log.info(one_node_notice(name, model, mounted.place.volume), resource=self)
+        account = mounted.service_account or _account(name, namespace, labels, self)
         service = k8s.core.v1.Service(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(
@@ -56,33 +57,23 @@ class InferenceServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         replica = pod_spec(
-            name,
-            model,
-            placement=placement,
-            service_account=account.metadata.name,
-            volume=weights.volume,
-            claim_name=weights.claim_name,
-            weights_path=weights.path,
-            seeder=weights.seeder,
-            pull_secrets=pull_secrets,
+            name, model, placement=placement, service_account=account, weights=mounted, pull_secrets=pull_secrets
         )
-        times = timing(model, seeds=weights.volume.per_node)
+        times = timing(model, seeds=mounted.seeds)
         timeout = f"{times.deployment_timeout}s"
-        k8s.apps.v1.Deployment(
+        self.rolled_out = k8s.apps.v1.Deployment(
             name,
             metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
-            spec=deployment_spec(
-                name, model, times, template(model, labels | weights.volume.labels, weights.digest, replica)
-            ),
+            spec=deployment_spec(name, model, times, template(model, labels, mounted, replica)),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # No input says so, but a replica that starts before the weights are whole cannot load them.
-                depends_on=[weights.seeded] if weights.seeded else [],
+                depends_on=list(mounted.after),
                 custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
             ),
         )
         # Replicas on one node leave it together, or keep it from being drained.
-        if model.replicas.min > 1 and not weights.volume.one_node:
+        if model.replicas.min > 1 and not mounted.one_node:
             k8s.policy.v1.PodDisruptionBudget(
                 name,
                 metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
@@ -132,10 +123,34 @@ def deployment_spec(
 
 
 def template(
-    model: Model, labels: dict[str, str], digest: str, spec: k8s.core.v1.PodSpecArgs
+    model: Model, labels: dict[str, str], weights: MountedWeights, spec: k8s.core.v1.PodSpecArgs
 ) -> k8s.core.v1.PodTemplateSpecArgs:
-    """The replica's pod. Its annotation rolls the replicas when another selection of files keeps the path."""
-    annotations = {**model.annotations, "inference/weights": digest}
+    """The replica's pod, with the folder that it reads, by which cleaning knows that it is in use."""
+    annotations = {**model.annotations, **weights.annotations}
     return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=annotations), spec=spec
+        metadata=k8s.meta.v1.ObjectMetaArgs(labels={**labels, **weights.labels}, annotations=annotations or None),
+        spec=spec,
     )
+
+
+def one_node_notice(name: str, model: Model, volume: Volume) -> str:
+    """What follows for a rollout from a volume that one node mounts."""
+    of = f" of the {volume.gpus}" if volume.gpus else ""
+    return (
+        f"{name}: one node mounts the volume of its weights, so that all replicas run there: up to "
+        f"{model.replicas.max}, and one more for the surge of a rollout, take {(model.replicas.max + 1) * model.gpus}"
+        f"{of} GPUs of a node of pool {model.pool}"
+    )
+
+
+def _account(
+    name: str, namespace: pulumi.Input[str], labels: dict[str, str], parent: pulumi.Resource
+) -> pulumi.Output[str]:
+    account = k8s.core.v1.ServiceAccount(
+        name,
+        metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
+        # The engine asks nothing of the API server.
+        automount_service_account_token=False,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return account.metadata.name

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pod
-from components.settings import Model, repository, revision
-from components.timing import seeding_timeout
-from components.volume import NO_SIZE, Volume, persistent_volume_spec
-from components.weight_seeder import MOUNT, TOKEN_FIELD, job_spec, seeder_container
+from components.mounted_weights import FOLDER_ANNOTATION, MountedWeights
+from components.seeder_access import SeederAccess, seeder_access
+from components.seeding_job import seeding_job
+from components.settings import Model, parse_source
+from components.source_volume import source_volume
+from components.volume import Place, Volume, digest
+from components.weight_access import token_mount, token_volume
+from components.weight_claim import weight_claim
+from components.weight_seeder import MOUNT, check_container, readers, seeder_command, seeder_container
+
+if TYPE_CHECKING:  # stacks without AWS load nothing of it
+    from components.aws.connection import EksConnection
+
+REVISION_LENGTH: Final = 12
 
 
 class ModelWeights(pulumi.ComponentResource):
-    """A claim, and the Job that seeds its volume from the hub and verifies every checksum.
+    """A claim, and the Job that seeds its volume from the source and verifies every checksum.
 
-    Where every node has its own copy there is no Job: `seeder` is the init container by which replicas seed their node.
+    Where every node has its own copy there is no Job: replicas seed their node before they start. Where the engine's
+    image has the weights there is nothing to make.
     """
 
-    claim_name: pulumi.Output[str]
-    path: str
-    digest: str
-    volume: Volume
+    mounted: MountedWeights
     seeded: k8s.batch.v1.Job | None
-    seeder: k8s.core.v1.ContainerArgs | None
+    """Complete when the weights are whole."""
 
     def __init__(
         self,
@@ -39,114 +47,86 @@ class ModelWeights(pulumi.ComponentResource):
         pull_secrets: Sequence[str],
         namespace: pulumi.Input[str],
         token: pulumi.Output[str] | None,
+        eks: EksConnection | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Create the claim and seed it; `seeded` completes when the weights are whole."""
+        """Create the claim and seed it; `mounted` is what replicas take."""
         super().__init__("inference:index:ModelWeights", name, None, opts)
-        self.volume = volume
-        self.path, self.digest = weights_path(model.source), weights_digest(model, volume)
-        labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
-        self.claim_name = self._claim(name, model, namespace, labels)
-        seeder = seeder_container(model, image, token_secret=self._token_secret(name, namespace, labels, token))
-        self.seeder = seeder if volume.per_node else None
         self.seeded = None
-        if not volume.per_node:
-            spec = job_spec(
-                name, model, seeder, labels, volume=volume, claim_name=self.claim_name, pull_secrets=pull_secrets
-            )
-            self.seeded = self._job(f"{name}-seed-{self.digest}", model, namespace, labels, spec)
-        self.register_outputs({"claimName": self.claim_name, "path": self.path})
-
-    def _claim(
-        self, name: str, model: Model, namespace: pulumi.Input[str], labels: dict[str, str]
-    ) -> pulumi.Output[str]:
-        volume, claim_name = self.volume, weights_claim(name, self.volume)
-        volume_name = None
-        if volume.static:
-            spec = persistent_volume_spec(volume, namespace=namespace, claim=claim_name, size=model.weights.size)
-            # No namespace holds it, hence one in its name.
-            physical = pulumi.Output.concat(namespace, "-", claim_name)
-            volume_name = k8s.core.v1.PersistentVolume(
-                claim_name,
-                metadata=k8s.meta.v1.ObjectMetaArgs(name=physical, labels=labels),
-                spec=spec,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=volume.depends_on),
-            ).metadata.name
-        claim = k8s.core.v1.PersistentVolumeClaim(
-            claim_name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=claim_name, namespace=namespace, labels=labels),
-            spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
-                # Replicas on several nodes, and the new one of a rollout beside the old one, mount it at the same time,
-                # or else all of them run on one node.
-                access_modes=[volume.access_mode],
-                storage_class_name=volume.storage_class,
-                volume_name=volume_name,
-                resources=k8s.core.v1.VolumeResourceRequirementsArgs(
-                    requests={"storage": model.weights.size if volume.sized else NO_SIZE}
-                ),
-            ),
-            # A node's own copy is a cache, and goes with its node anyway.
-            opts=pulumi.ResourceOptions(parent=self, protect=model.weights.protect and not volume.per_node),
+        source = parse_source(model.source)
+        if source.scheme == "image":
+            self.mounted = MountedWeights(path=source.location)
+            self.register_outputs({"path": self.mounted.path})
+            return
+        labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
+        claim_name = weight_claim(name, model, volume, namespace=namespace, labels=labels, parent=self)
+        folder = weights_folder(model.source, model.weights.include, model.weights.exclude)
+        place = Place(volume=volume, claim_name=claim_name, folder=folder)
+        access = seeder_access(
+            name, model, volume, namespace=namespace, labels=labels, token=token, eks=eks, parent=self
         )
-        return claim.metadata.name
-
-    def _job(
-        self,
-        name: str,
-        model: Model,
-        namespace: pulumi.Input[str],
-        labels: dict[str, str],
-        spec: k8s.batch.v1.JobSpecArgs,
-    ) -> k8s.batch.v1.Job:
-        return k8s.batch.v1.Job(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=name,
+        origin = source_volume(name, model, namespace=namespace, labels=labels, parent=self)
+        seeder = seeder_container(
+            model,
+            image,
+            command=seeder_command(model, folder, readers(name, namespace) if volume.per_node else None),
+            env=access.env,
+            mounts=[
+                *([origin.mount] if origin else []),
+                # No other container of the pod has it.
+                *([token_mount()] if volume.per_node else []),
+            ],
+        )
+        volumes = [origin.volume] if origin else []
+        if volume.per_node:
+            self.mounted = MountedWeights(
+                path=f"{MOUNT}/{folder}",
+                place=place,
+                init_containers=(seeder,),
+                volumes=(token_volume(), *volumes),
+                annotations={FOLDER_ANNOTATION: folder, **left_out(access)},
+                service_account=model.weights.service_account,
+                after=access.after,
+            )
+        else:
+            self.seeded = seeding_job(
+                name,
+                model,
+                place,
+                seeder,
+                volumes,
+                access=access,
                 namespace=namespace,
                 labels=labels,
-                # A Job that failed for a reason outside (the hub was down) is made anew by the next `pulumi up`.
-                annotations={"pulumi.com/replaceUnready": "true"},
-            ),
-            spec=spec,
-            opts=pulumi.ResourceOptions(
+                pull_secrets=pull_secrets,
                 parent=self,
-                # Most of a Job's spec is immutable, and its name is given: one that changes makes way for the next.
-                replace_on_changes=["spec"],
-                delete_before_replace=True,
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{seeding_timeout(model.weights)}s"),
-            ),
-        )
-
-    def _token_secret(
-        self, name: str, namespace: pulumi.Input[str], labels: dict[str, str], token: pulumi.Output[str] | None
-    ) -> pulumi.Output[str] | None:
-        if token is None:
-            return None
-        secret = k8s.core.v1.Secret(
-            f"{name}-hub-token",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=f"{name}-hub-token", namespace=namespace, labels=labels),
-            string_data={TOKEN_FIELD: token},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return secret.metadata.name
+            )
+            self.mounted = MountedWeights(
+                path=f"{MOUNT}/{folder}",
+                place=place,
+                init_containers=(check_container(model, image, folder),),
+                annotations={FOLDER_ANNOTATION: folder},
+                after=(self.seeded,),
+            )
+        self.register_outputs({"claimName": claim_name, "path": self.mounted.path})
 
 
-def weights_path(source: str) -> str:
-    """Folder of the weights in every pod: `/weights/OWNER--NAME/COMMIT`."""
-    return f"{MOUNT}/{repository(source).replace('/', '--')}/{revision(source)}"
+def weights_folder(source: str, include: Sequence[str], exclude: Sequence[str]) -> str:
+    """Folder of a revision and selection on the volume: `OWNER--NAME/COMMIT12-SELECTION8`, and alike for every source.
 
-
-def weights_claim(name: str, volume: Volume) -> str:
-    """Name of the claim, by its storage class or storage, which no claim can change.
-
-    Another one is another claim beside the old one, which goes when the replicas have moved. Under one name the old
-    one would have to go first, which Kubernetes puts off as long as a replica mounts it.
+    The first step is for who looks around; what tells apart is in the second.
     """
-    return "-".join(filter(None, (name, "weights", volume.name)))
+    parts = parse_source(source)
+    slug = re.sub(r"[^A-Za-z0-9._-]", "-", parts.location.strip("/").replace("/", "--"))
+    # Hidden folders on the volume are the seeder's own.
+    slug = re.sub(r"^\.+", "_", slug)
+    selection = digest(source, sorted(include), sorted(exclude))
+    return f"{slug}/{parts.revision[:REVISION_LENGTH] or 'unpinned'}-{selection}"
 
 
-def weights_digest(model: Model, volume: Volume) -> str:
-    """Eight hexadecimal digits of what is seeded and where: another source, selection or volume is another Job."""
-    weights = model.weights
-    content = json.dumps([model.source, sorted(weights.include), sorted(weights.exclude), volume.name])
-    return hashlib.sha256(content.encode()).hexdigest()[:8]
+def left_out(access: SeederAccess) -> dict[str, str]:
+    """Annotations of replicas that seed: EKS hands credentials to every container, and the engine needs none.
+
+    https://github.com/aws/amazon-eks-pod-identity-webhook#pod-annotations.
+    """
+    return {"eks.amazonaws.com/skip-containers": "engine"} if access.pod_identity else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 from components.settings import Resources, taint_parts
@@ -74,6 +75,12 @@ def environment(*layers: Mapping[str, str]) -> list[k8s.core.v1.EnvVarArgs]:
     for layer in layers:
         merged |= layer
     return [k8s.core.v1.EnvVarArgs(name=name, value=merged[name]) for name in sorted(merged)]
+
+
+def secret_variable(name: str, secret: pulumi.Input[str], key: str) -> k8s.core.v1.EnvVarArgs:
+    """An environment variable that the kubelet takes from a Secret; nothing of it is in the pod's spec."""
+    selector = k8s.core.v1.SecretKeySelectorArgs(name=secret, key=key)
+    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=selector))
 
 
 def scratch(name: str, path: str, size: str, *, memory: bool = False) -> Scratch:

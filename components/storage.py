@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -66,10 +67,17 @@ def _pools_on(storage: str, settings: Settings) -> dict[str, GpuPool]:
 
 def volume_of(model: Model, storages: Mapping[str, Storage]) -> Volume:
     """What the model's claim asks for."""
-    weights = model.weights
-    if weights.storage is None:
-        return Volume(name=weights.storage_class, storage_class=weights.storage_class)
-    return storages[weights.storage].volumes[model.pool]
+    weights, origin = model.weights, model.weights.data_source
+    volume = (
+        Volume(name=weights.storage_class, storage_class=weights.storage_class)
+        if weights.storage is None
+        else storages[weights.storage].volumes[model.pool]
+    )
+    if origin is None:
+        return volume
+    # What a claim is cloned from cannot change either.
+    name = "-".join(filter(None, (volume.name, digest(origin.kind, origin.name))))
+    return replace(volume, name=name)
 
 
 def node_volume(name: str, settings: InstanceStore, pool: str) -> Volume:

@@ -1,6 +1,6 @@
 """Every time of a model's rollout, from one estimate of its load.
 
-    load estimate      weights / bandwidth + engine start
+    load estimate      weights / bandwidth + engine start; of the weights the facts' bytes, or else the volume's size
     startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
     progress deadline  new node + image pull + startup budget + minReadySeconds + grace: from one replica to the next;
                        and the seeding deadline, where replicas seed their own nodes before the startup probe begins
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.engines import vllm
-from components.settings import Model, Weights, size_bytes
+from components.settings import Model, parse_source, size_bytes
+from components.sizing import revision_bytes, volume_size
 
 STARTUP_PERIOD: Final = 5
 # A disk or node may be half as fast as its data sheet, and a pod that is killed while loading starts over.
@@ -40,8 +41,13 @@ class Timing:
 
 
 def load_estimate(model: Model) -> int:
-    """Seconds from the start of a replica's container to its first answer."""
-    return math.ceil(_transfer(model.weights.size, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
+    """Seconds from the start of a replica's container to its first answer.
+
+    Of weights in the engine's image only the user knows: half of what a replica is allowed, as it is for all others.
+    """
+    if parse_source(model.source).scheme == "image":
+        return (model.probes.startup_seconds or 0) // STARTUP_SAFETY
+    return math.ceil(_transfer(model, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
 
 
 def timing(model: Model, *, seeds: bool = False) -> Timing:
@@ -55,7 +61,7 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     arrival = (rollout.node_seconds or 0) + rollout.image_pull_seconds
     progress_deadline = arrival + startup_budget + rollout.min_ready_seconds + grace
     if seeds:
-        progress_deadline += seeding_deadline(model.weights)
+        progress_deadline += seeding_deadline(model)
     return Timing(
         startup_budget=startup_budget,
         grace=grace,
@@ -64,16 +70,17 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     )
 
 
-def seeding_deadline(weights: Weights) -> int:
+def seeding_deadline(model: Model) -> int:
     """Seconds that the seeding Job may run, retries included: twice the download at the slower of hub and volume."""
-    download = _transfer(weights.size, min(weights.bandwidth_mbps, HUB_MBPS))
+    download = _transfer(model, min(model.weights.bandwidth_mbps, HUB_MBPS))
     return math.ceil(SEEDING_SAFETY * download) + SEEDING_MARGIN
 
 
-def seeding_timeout(weights: Weights) -> int:
+def seeding_timeout(model: Model) -> int:
     """Seconds that Pulumi waits for the Job, which reports its own deadline first."""
-    return seeding_deadline(weights) + WAIT_MARGIN
+    return seeding_deadline(model) + WAIT_MARGIN
 
 
-def _transfer(size: str, megabytes_per_second: int) -> float:
-    return size_bytes(size) / (megabytes_per_second * 1_000_000)
+def _transfer(model: Model, megabytes_per_second: int) -> float:
+    known = revision_bytes(model)
+    return (size_bytes(volume_size(model)) if known is None else known) / (megabytes_per_second * 1_000_000)

@@ -38,6 +38,8 @@ class Volume:
     node_selector: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Labels of the nodes that can mount it; empty for all."""
     taints: tuple[str, ...] = ()
+    gpus: int | None = None
+    """GPUs of the node that mounts it, where that is one node for all replicas."""
     depends_on: tuple[pulumi.Resource, ...] = ()
     """What has to be there before a pod can mount it, where no input says so."""
 
@@ -60,6 +62,16 @@ class Volume:
     def labels(self) -> dict[str, str]:
         """Labels by which pods with a volume of one node find each other."""
         return {VOLUME_LABEL: self.name} if self.one_node and self.name else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the weights of a model lie."""
+
+    volume: Volume
+    claim_name: pulumi.Input[str]
+    folder: str
+    """The revision that is wanted, relative to the volume's root."""
 
 
 def digest(*parts: object) -> str:

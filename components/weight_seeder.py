@@ -1,119 +1,154 @@
-"""The weight seeder: the container that brings weights onto a volume, and the Job that runs it."""
+"""The weight seeder's containers: one brings weights onto a volume, one looks whether they are whole, one cleans up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pod
-from components.settings import Model
-from components.timing import seeding_deadline
-from components.volume import Volume, beside_the_volume
+from components.settings import Model, Resources, parse_source
 
 MOUNT: Final = "/weights"
+SOURCE_MOUNT: Final = "/source"
 TMP: Final = "/tmp"  # noqa: S108 - the pod's own emptyDir
+METRICS_PORT: Final = 9110
+PATIENCE: Final = 300
+"""Seconds without a byte after which the seeder ends and says why; well before a deadline, which says nothing."""
 TOKEN_FIELD: Final = "token"  # noqa: S105 - the field's name, not a token
-HOPELESS_EXIT_CODE: Final = 2
-"""weight-seeder ends with it where trying again cannot help; a Job would try for minutes."""
-
-
-def seeder_command(model: Model) -> list[str]:
-    """The weight seeder's command line, in exec form so that it gets the signals itself."""
-    include = [part for pattern in model.weights.include for part in ("--include", pattern)]
-    exclude = [part for pattern in model.weights.exclude for part in ("--exclude", pattern)]
-    workers = ["--max-workers", str(model.weights.max_workers)]
-    return ["weight-seeder", "--source", model.source, "--target", MOUNT, *include, *exclude, *workers]
-
-
-def seeder_container(model: Model, image: str, *, token_secret: pulumi.Input[str] | None) -> k8s.core.v1.ContainerArgs:
-    """The seeder, for a pod with the volumes `weights` and `tmp`."""
-    endpoint = {} if model.weights.endpoint is None else {"HF_ENDPOINT": model.weights.endpoint}
-    environment = {
-        "HOME": TMP,
-        "HF_HOME": f"{TMP}/huggingface",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "USER": "inference",
+ENDPOINTS: Final = {"hf": "HF_ENDPOINT", "s3": "AWS_ENDPOINT_URL_S3", "oci": "OCI_ENDPOINT"}
+CREDENTIALS: Final[Mapping[str, Mapping[str, str]]] = {
+    "hf": {"HF_TOKEN": TOKEN_FIELD},
+    "s3": {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
+    "oci": {"REGISTRY_AUTH": ".dockerconfigjson"},
+}
+"""Environment variables of a source's credentials, each with its key in the Secret."""
+SMALL: Final = Resources.model_validate(
+    {
+        "requests": {"cpu": "50m", "memory": "64Mi", "ephemeralStorage": "16Mi"},
+        "limits": {"cpu": "2", "memory": "256Mi", "ephemeralStorage": "64Mi"},
     }
-    token = [] if token_secret is None else [_token_variable(token_secret)]
+)
+"""For what reads and removes files; the limit of CPUs is what computing checksums at the rate of a disk takes."""
+
+
+def seeder_command(model: Model, folder: str, in_use: pulumi.Input[str] | None = None) -> list[pulumi.Input[str]]:
+    """Brings the weights; with `in_use` it first removes what no pod of that selector reads."""
+    source = ["--read-from", SOURCE_MOUNT] if parse_source(model.source).scheme == "file" else []
+    cleaning = [] if in_use is None else ["--keep", str(model.weights.keep_revisions), "--in-use", in_use]
+    return [
+        *("weight-seeder", "seed", *_wanted(model, folder), *source),
+        *("--workers", str(model.weights.max_workers), "--patience", str(PATIENCE)),
+        *("--metrics-port", str(METRICS_PORT)),
+        *cleaning,
+    ]
+
+
+def check_command(model: Model, folder: str) -> list[str]:
+    """Ends with 0 only where the folder is published and whole."""
+    deep = ["--checksums"] if model.weights.check == "checksums" else []
+    return ["weight-seeder", "check", *_wanted(model, folder), *deep]
+
+
+def clean_command(model: Model, folder: str, in_use: pulumi.Input[str]) -> list[pulumi.Input[str]]:
+    """Removes all revisions but this one, the last ones before it, and what a pod of the selector reads."""
+    keep = ("--keep", str(model.weights.keep_revisions))
+    return ["weight-seeder", "clean", "--volume", MOUNT, "--folder", folder, *keep, "--in-use", in_use]
+
+
+def seeder_labels(name: str) -> dict[str, str]:
+    """Labels that the model's seeding pods have and no others."""
+    return {"app.kubernetes.io/name": "weight-seeder", "app.kubernetes.io/instance": name}
+
+
+def reader_labels(name: str) -> dict[str, str]:
+    """Labels that the model's replicas have and no others, whatever their engine."""
+    return {"app.kubernetes.io/instance": name, "app.kubernetes.io/component": "engine"}
+
+
+def readers(name: str, namespace: pulumi.Input[str]) -> pulumi.Output[str]:
+    """`NAMESPACE/SELECTOR` of the model's replicas, each of which names its folder in an annotation."""
+    labels = ",".join(f"{key}={value}" for key, value in reader_labels(name).items())
+    return pulumi.Output.concat(namespace, "/", labels)
+
+
+def environment(model: Model, *, region: str | None, secret: pulumi.Input[str] | None) -> list[k8s.core.v1.EnvVarArgs]:
+    """What the seeder asks its source with; what signs in is in `secret` alone, where there is one."""
+    scheme, endpoint = parse_source(model.source).scheme, model.weights.endpoint
+    own = {"HOME": TMP, "USER": "inference"}
+    if scheme == "hf":
+        own |= {"HF_HOME": f"{TMP}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if scheme == "s3":
+        # The role of the node is not the seeder's, and asking for it takes seconds where nobody answers.
+        own |= {"AWS_EC2_METADATA_DISABLED": "true"} | ({} if region is None else {"AWS_REGION": region})
+    if endpoint is not None and scheme in ENDPOINTS:
+        own |= {ENDPOINTS[scheme]: endpoint}
+    if secret is None:
+        return pod.environment(own)
+    return [
+        *pod.environment(own),
+        *(pod.secret_variable(name, secret, key) for name, key in CREDENTIALS.get(scheme, {}).items()),
+    ]
+
+
+def seeder_container(
+    model: Model,
+    image: str,
+    *,
+    command: Sequence[pulumi.Input[str]],
+    env: Sequence[k8s.core.v1.EnvVarArgs],
+    mounts: Sequence[k8s.core.v1.VolumeMountArgs] = (),
+) -> k8s.core.v1.ContainerArgs:
+    """The seeder, for a pod with the volumes `weights` and `tmp`, and those of `mounts`."""
     return k8s.core.v1.ContainerArgs(
         name="seed",
         image=image,
         image_pull_policy="IfNotPresent",
-        command=seeder_command(model),
-        env=[*pod.environment(environment, endpoint), *token],
+        command=command,
+        env=env,
+        ports=[k8s.core.v1.ContainerPortArgs(name="metrics", container_port=METRICS_PORT, protocol="TCP")],
         resources=pod.resources(model.weights.resources),
         security_context=pod.container_security(),
+        # Its one line of error is what Pulumi shows of a pod that failed.
+        termination_message_policy="FallbackToLogsOnError",
         volume_mounts=[
             k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT),
             k8s.core.v1.VolumeMountArgs(name="tmp", mount_path=TMP),
+            *mounts,
         ],
     )
 
 
-def job_spec(
-    name: str,
-    model: Model,
-    seeder: k8s.core.v1.ContainerArgs,
-    labels: dict[str, str],
-    *,
-    volume: Volume,
-    claim_name: pulumi.Input[str],
-    pull_secrets: Sequence[str],
-) -> k8s.batch.v1.JobSpecArgs:
-    """One pod at a time until one succeeds. No ttlSecondsAfterFinished: the Job that is gone would show as drift."""
-    taints = (*model.weights.tolerations, *volume.taints)
-    tmp, _ = pod.scratch("tmp", TMP, model.weights.resources.limits.ephemeral_storage)
-    return k8s.batch.v1.JobSpecArgs(
-        backoff_limit=3,
-        pod_failure_policy=k8s.batch.v1.PodFailurePolicyArgs(
-            # The first rule that matches decides.
-            rules=[
-                # A drained node says nothing about the seeding: the next pod resumes it, and none is counted.
-                k8s.batch.v1.PodFailurePolicyRuleArgs(
-                    action="Ignore",
-                    on_pod_conditions=[
-                        k8s.batch.v1.PodFailurePolicyOnPodConditionsPatternArgs(type="DisruptionTarget", status="True")
-                    ],
-                ),
-                k8s.batch.v1.PodFailurePolicyRuleArgs(
-                    action="FailJob",
-                    on_exit_codes=k8s.batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name="seed", operator="In", values=[HOPELESS_EXIT_CODE]
-                    ),
-                ),
-            ],
-        ),
-        active_deadline_seconds=seeding_deadline(model.weights),
-        template=k8s.core.v1.PodTemplateSpecArgs(
-            metadata=k8s.meta.v1.ObjectMetaArgs(labels={**labels, **volume.labels}),
-            spec=k8s.core.v1.PodSpecArgs(
-                restart_policy="Never",
-                automount_service_account_token=False,
-                enable_service_links=False,
-                image_pull_secrets=pod.pull_secrets(pull_secrets),
-                node_selector={**model.weights.node_selector, **volume.node_selector} or None,
-                tolerations=[pod.toleration(taint) for taint in taints] or None,
-                # A replica of an earlier revision may have the volume.
-                affinity=k8s.core.v1.AffinityArgs(pod_affinity=beside_the_volume(name, volume))
-                if volume.one_node
-                else None,
-                security_context=pod.pod_security(),
-                containers=[seeder],
-                volumes=[weights_volume(claim_name), tmp],
-            ),
-        ),
+def check_container(model: Model, image: str, folder: str) -> k8s.core.v1.ContainerArgs:
+    """Keeps a replica from starting with weights that are not whole; it asks no source, and changes nothing."""
+    mount = k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT, read_only=True)
+    return _small("check", image, check_command(model, folder), mount)
+
+
+def clean_container(image: str, command: Sequence[pulumi.Input[str]]) -> k8s.core.v1.ContainerArgs:
+    """Removes what nobody reads; the pod's account may list the pods of its namespace."""
+    return _small("clean", image, command, k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT))
+
+
+def _small(
+    name: str, image: str, command: Sequence[pulumi.Input[str]], mount: k8s.core.v1.VolumeMountArgs
+) -> k8s.core.v1.ContainerArgs:
+    return k8s.core.v1.ContainerArgs(
+        name=name,
+        image=image,
+        image_pull_policy="IfNotPresent",
+        command=command,
+        resources=pod.resources(SMALL),
+        security_context=pod.container_security(),
+        termination_message_policy="FallbackToLogsOnError",
+        volume_mounts=[mount],
     )
 
 
-def weights_volume(claim_name: pulumi.Input[str]) -> k8s.core.v1.VolumeArgs:
-    """The claim as a pod's volume `weights`."""
-    claim = k8s.core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim_name)
-    return k8s.core.v1.VolumeArgs(name="weights", persistent_volume_claim=claim)
-
-
-def _token_variable(secret: pulumi.Input[str]) -> k8s.core.v1.EnvVarArgs:
-    selector = k8s.core.v1.SecretKeySelectorArgs(name=secret, key=TOKEN_FIELD)
-    return k8s.core.v1.EnvVarArgs(name="HF_TOKEN", value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=selector))
+def _wanted(model: Model, folder: str) -> list[str]:
+    """The revision and the selection of its files, alike for seeding and checking."""
+    include = [part for pattern in model.weights.include for part in ("--include", pattern)]
+    exclude = [part for pattern in model.weights.exclude for part in ("--exclude", pattern)]
+    return ["--source", model.source, "--volume", MOUNT, "--folder", folder, *include, *exclude]

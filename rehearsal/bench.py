@@ -20,7 +20,8 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from rehearsal import cluster, stack, toolchain
+from rehearsal import bench_seeding, cluster, stack, toolchain
+from rehearsal.bench_seeding import Seeding
 from rehearsal.cluster import control_plane, node
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Layout
@@ -33,6 +34,9 @@ COLD_UP_S = 180.0
 SECOND_UP_S = 30.0
 PREVIEW_RATIO = 2.5
 RESIDENT_GIB = 3.0
+SEEDING_RATIO = 1.25
+"""Seeding has to reach 0.8 of curl's throughput: so many times its time, at most."""
+SEEDING_REPEATS = 3
 REPEATS = 5
 PROD = "prod"
 """The stack on AWS that is previewed without an account, whatever runs."""
@@ -106,6 +110,25 @@ def memory_figures(resident: Mapping[str, int], replicas: int) -> list[Figure]:
     return [against(total, RESIDENT_GIB), *parts]
 
 
+def seeding_figures(seeding: Seeding) -> list[Figure]:
+    """The median time of seeding over curl's for the same files, and what of it came after the last byte."""
+    seeder_s, curl_s = statistics.median(seeding.seeder_s), statistics.median(seeding.curl_s)
+    rest_s, ratio = statistics.median(seeding.after_last_byte_s), seeder_s / curl_s
+    speed = f"{1 / ratio:.2f} of its throughput, {seeding.size / seeder_s / 1e6:.0f} MB/s"
+    return [
+        against(Figure(name="seeding over curl, 1 GiB", measured=ratio, unit="x", note=speed), SEEDING_RATIO),
+        Figure(name="  seeder", measured=seeder_s, unit="s", samples=seeding.seeder_s),
+        Figure(
+            name="  of which after its last byte",
+            measured=rest_s,
+            unit="s",
+            note=f"{100 * rest_s / seeder_s:.0f} %: what verification does not overlap with the download",
+            samples=seeding.after_last_byte_s,
+        ),
+        Figure(name="  curl", measured=curl_s, unit="s", samples=seeding.curl_s),
+    ]
+
+
 def row(figure: Figure) -> tuple[str, str, str, str, str]:
     """The figure as the table shows it: name, measured, allowed, ratio, note."""
     digits = 0 if figure.unit == "resources" else 2
@@ -150,7 +173,7 @@ def report(
     if document and not document.absolute().parent.is_dir():
         raise Fault(f"bench: --json {document}: there is no such folder; make it, then: make bench")
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
-    figures = [*([_cold_up(name)] if cold else []), *_running(name, places, repeats)]
+    figures = [*([_cold_up(name)] if cold else []), *_running(name, places, repeats), *_seeding(places)]
     _show(figures, noise(load, cpus))
     if document:
         content = {
@@ -184,6 +207,13 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     figures += [preview_figure(name, local, empty), preview_figure(PROD, prod, empty)]
     parts = {name: local, PROD: prod, "empty program": empty}
     return [*figures, *(preview_part(each, samples) for each, samples in parts.items())]
+
+
+def _seeding(places: Places) -> list[Figure]:
+    with step(
+        f"{SEEDING_REPEATS} downloads of 1 GiB by the seeder and by curl, in turns", about_s=SEEDING_REPEATS * 15
+    ):
+        return seeding_figures(bench_seeding.measure(places.state, repeats=SEEDING_REPEATS))
 
 
 def _median_wall(samples: Iterable[Sample]) -> float:

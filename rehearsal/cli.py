@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from rehearsal import answer, bench, cluster, images, stack, toolchain
+from rehearsal import answer, bench, cluster, images, model_facts, stack, toolchain
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
@@ -158,6 +158,21 @@ def rehearse_aws(name: Stack = "dev") -> None:
     console.print(f"{outcome.text} [dim](all of this took {span(time.monotonic() - started)})[/dim]")
 
 
+@app.command("model-facts")
+def facts(
+    name: Stack = "local",
+    model: Annotated[str | None, typer.Option(envvar="MODEL", help="A key of inference:models.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(envvar="ENDPOINT", help="Address of the source, where not the stack's.")
+    ] = None,
+    read_from: Annotated[
+        str | None, typer.Option(envvar="READ_FROM", help="Where the volume of a source file:///PATH is mounted.")
+    ] = None,
+) -> None:
+    """List the files of a model's source, from which the size of its volume follows, into the program's facts."""
+    console.print(escape(model_facts.renew(name, model, endpoint=endpoint, read_from=read_from)), soft_wrap=True)
+
+
 @app.command()
 def env() -> None:
     """Print what lets plain `pulumi` and `kubectl` work on this: eval "$(make -s env)"."""
@@ -183,7 +198,9 @@ def measure(
 @app.command("toolchain")
 def build_toolchain() -> None:
     """Build everything that can be built ahead: the toolchain and the images."""
-    _toolchain(Places.of_user())
+    places = Places.of_user()
+    _toolchain(places)
+    toolchain.ensure_registry(places)
 
 
 def _toolchain(places: Places) -> tuple[toolchain.Tools, dict[str, Path]]:

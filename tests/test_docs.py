@@ -199,7 +199,7 @@ def test_the_arithmetic_of_the_times_is_that_of_the_example() -> None:
         "grace period": times.grace,
         "progress deadline": times.progress_deadline,
         "Pulumi's timeout": times.deployment_timeout,
-        "seeding deadline": seeding_deadline(model.weights),
+        "seeding deadline": seeding_deadline(model),
     }
     rows = re.findall(
         r"^\| ([^|]+) \| [^|]+ \| (\d+) \|$",

@@ -61,6 +61,27 @@ def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
         pytest.param(changed(SMALLEST, "models.chat.contextLength", "long"), id="a wrong type"),
         pytest.param(changed(SMALLEST, "models.chat.concurrency", 0), id="a number out of range"),
         pytest.param(changed(SMALLEST, "models.chat.source", "hf://owner/name@main"), id="an unpinned source"),
+        *(
+            pytest.param(changed(SMALLEST, "models.chat.source", source), id=f"the source {source}")
+            for source in (
+                "oci://ghcr.io/team/llama:v2",
+                "file:///mnt/llama",
+                "s3://weights/llm@v2",
+                "s3://Weights/llm",
+                "s3://weights/../llm",
+                "s3://weights/llm?token=hunter2",
+                "image:///",
+                f"s3://weights/{'a' * 153}",
+                "https://huggingface.co/owner/name",
+            )
+        ),
+        pytest.param(
+            changed(SMALLEST, "models.chat.weights.endpoint", "https://user:hunter2@hub.example.com"),
+            id="credentials in an endpoint",
+        ),
+        pytest.param(changed(SMALLEST, "models.chat.weights.keepRevisions", 11), id="too many revisions"),
+        pytest.param(changed(SMALLEST, "models.chat.weights.check", "all"), id="a check that there is not"),
+        pytest.param(changed(SMALLEST, "models.chat.weights.dataSource", {"name": "llama"}), id="a copy of no kind"),
         pytest.param(changed(SMALLEST, "models.chat.image", "vllm/vllm-openai:latest"), id="the tag latest"),
         pytest.param(changed(SMALLEST, "models.chat.image", "localhost:5000/vllm"), id="no tag"),
         pytest.param(changed(SMALLEST, "models.Chat_1", SMALLEST["models"]["chat"]), id="a name that is no DNS label"),
@@ -76,12 +97,27 @@ def test_what_the_loader_takes_meets_the_schema(config: dict[str, Any]) -> None:
         pytest.param(changed(SMALLEST, "models.chat.weights.size", "20GB"), id="a size without a binary unit"),
         pytest.param(changed(SMALLEST, "namespace", "default"), id="the default namespace"),
         pytest.param(changed(SMALLEST, "devicePlugin.namespace", "kube-system"), id="a namespace of Kubernetes"),
-        pytest.param(without(SMALLEST, "models.chat.weights"), id="a required key missing"),
+        pytest.param(without(SMALLEST, "models.chat.pool"), id="a required key missing"),
         pytest.param(without(SMALLEST, "gpuPools"), id="a required section missing"),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(config: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(stack_file(config))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"hf://owner/name@{'0' * 40}",
+        "s3://weights/llm/v2",
+        f"s3://weights/llm@sha256:{'0' * 64}",
+        f"oci://localhost:5000/team/llama@sha256:{'0' * 64}",
+        f"file:///mnt/llama@sha256:{'0' * 64}",
+        "image:///models/llama",
+    ],
+)
+def test_the_schema_takes_every_form_of_source(source: str) -> None:
+    VALIDATOR.validate(stack_file(changed(SMALLEST, "models.chat.source", source)))
 
 
 def test_a_secret_token_meets_the_schema() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components import cluster as kubernetes
 from components.aws.kubeconfig import kubeconfig
+from components.aws.roles import Role
 from components.settings import CreateCluster, EksCluster, EksPool, Settings
 from components.timing import timing
 
@@ -31,8 +32,8 @@ class EksConnection:
     """Tags of every AWS resource."""
     auto_mode: bool
     created: bool
-    karpenter_node_role: pulumi.Input[str] | None = None
-    """Name of the nodes' role that this program's Karpenter may give, where it installs Karpenter."""
+    node_roles: Mapping[str, Role] = field(default_factory=dict)
+    """By autoscaler the role of all its GPU nodes; at first that which this program's Karpenter may give, if any."""
 
 
 def connect_eks(cluster: EksCluster, region: str, settings: Settings) -> kubernetes.Connection:
@@ -90,7 +91,7 @@ def _create(cluster: EksCluster, create: CreateCluster, region: str, settings: S
         certificate_authority=made.certificate_authority,
         after=made.ready,
     )
-    releases, karpenter_node_role = _autoscalers(cluster.name, create, region, settings, made.name, tags, provider)
+    releases, node_roles = _autoscalers(cluster.name, create, region, settings, made.name, tags, provider)
     eks = EksConnection(
         name=made.name,
         region=region,
@@ -101,7 +102,7 @@ def _create(cluster: EksCluster, create: CreateCluster, region: str, settings: S
         tags=tags,
         auto_mode=False,
         created=True,
-        karpenter_node_role=karpenter_node_role,
+        node_roles=node_roles,
     )
     return kubernetes.Connection(provider=provider, eks=eks, depends_on=(*made.ready, *releases))
 
@@ -114,7 +115,7 @@ def _autoscalers(
     cluster: pulumi.Input[str],
     tags: dict[str, str],
     provider: k8s.Provider,
-) -> tuple[list[pulumi.Resource], pulumi.Output[str] | None]:
+) -> tuple[list[pulumi.Resource], dict[str, Role]]:
     """The autoscalers that pools ask for, and the role of Karpenter's nodes where it is one of them."""
     from components.aws.autoscaler import ClusterAutoscaler  # noqa: PLC0415 - created clusters only
     from components.aws.karpenter_controller import Karpenter  # noqa: PLC0415 - created clusters only
@@ -122,7 +123,7 @@ def _autoscalers(
     pools = {key: pool.autoscaler for key, pool in settings.gpu_pools.items() if isinstance(pool, EksPool)}
     on_cluster = pulumi.ResourceOptions(provider=provider)
     releases: list[pulumi.Resource] = []
-    node_role = None
+    node_roles = {}
     if "cluster-autoscaler" in pools.values():
         graces = [timing(model).grace for model in settings.models.values()]
         autoscaler = ClusterAutoscaler(
@@ -147,8 +148,8 @@ def _autoscalers(
             opts=on_cluster,
         )
         releases.append(karpenter.release)
-        node_role = karpenter.node_role
-    return releases, node_role
+        node_roles["karpenter"] = karpenter.node_role
+    return releases, node_roles
 
 
 def _provider(

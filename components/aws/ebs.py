@@ -59,4 +59,5 @@ def gp3_volume(
         # The first pod decides which node gets the volume, and the seeder is the first.
         node_selector=placement(pool, nodes).node_selector,
         taints=(nodes.taint,),
+        gpus=nodes.gpu.count,
     )

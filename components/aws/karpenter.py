@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pulumi
-import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 
 from components.aws.connection import EksConnection
 from components.aws.generation import generation, labels, subnet_ids, with_generation
 from components.aws.launch_template import DEVICES
-from components.aws.roles import node_role
 from components.aws.user_data import script
 from components.gpu_node_pool import GENERATION_LABEL
 from components.pod import MANAGED_BY
@@ -54,17 +52,17 @@ def node_pool(
         node_class: pulumi.Input[str] = "default"
         opts = pulumi.ResourceOptions(parent=parent, depends_on=list(after), custom_timeouts=TIMEOUTS)
     else:
-        role, entries = _role(name, pool, eks, parent)
+        nodes = eks.node_roles[pool.autoscaler]
         made = CustomResource(
             full_name,
             api_version="karpenter.k8s.aws/v1",
             kind="EC2NodeClass",
             metadata=metadata,
-            spec=node_class_spec(full_name, pool, eks, role=role, folders=folders),
+            spec=node_class_spec(full_name, pool, eks, role=nodes.name, folders=folders),
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 # The role's nodes may join before there are any, and the kinds are there before their objects.
-                depends_on=[*entries, *after],
+                depends_on=[*nodes.grants, *after],
                 custom_timeouts=TIMEOUTS,
                 ignore_changes=["spec.tags"],
             ),
@@ -152,25 +150,6 @@ def alias(pool: EksPool) -> str:
         return f"{pool.ami}@latest"
     version, _, build = pool.ami_release.partition("-")
     return f"{pool.ami}@v{build if pool.ami == 'al2023' else version}"
-
-
-def _role(
-    name: str, pool: EksPool, eks: EksConnection, parent: pulumi.Resource
-) -> tuple[pulumi.Input[str], list[pulumi.Resource]]:
-    """Name of the nodes' role, and what lets them join."""
-    if eks.karpenter_node_role is not None:
-        return eks.karpenter_node_role, []
-    tags = {**eks.tags, **pool.tags}
-    nodes = node_role(f"{name}-nodes", region=eks.region, tags=tags, parent=parent, vpc_cni=not eks.created)
-    entry = aws.eks.AccessEntry(
-        f"{name}-nodes",
-        cluster_name=eks.name,
-        principal_arn=nodes.arn,
-        type="EC2_LINUX",
-        tags=tags,
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
-    return nodes.name, [entry, *nodes.grants]
 
 
 def _disk(pool: EksPool) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pulumi
-import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 
 from components.aws.helm import NAMESPACE, release
 from components.aws.karpenter_policy import karpenter_policy
-from components.aws.roles import associate, node_role, pod_role
+from components.aws.roles import Role, associate, karpenter_node_role, pod_role
 
 CHART: Final = "1.14.1"
 """Of oci://public.ecr.aws/karpenter; it supports Kubernetes 1.26 to 1.36."""
@@ -21,8 +20,8 @@ class Karpenter(pulumi.ComponentResource):
     """Karpenter, which starts the instances of its node pools itself."""
 
     release: k8s.helm.v3.Release
-    node_role: pulumi.Output[str]
-    """Name of the role that its node classes give their nodes."""
+    node_role: Role
+    """The role that its node classes give their nodes."""
 
     def __init__(
         self,
@@ -37,15 +36,8 @@ class Karpenter(pulumi.ComponentResource):
     ) -> None:
         """Install the controller and its CRDs; `replicas` at most one a system node, as the chart spreads them."""
         super().__init__("inference:index:Karpenter", name, None, opts)
-        nodes = node_role(f"{cluster_name}-{name}-nodes", region=region, tags=tags, parent=self)
-        # Managed node groups get theirs from EKS.
-        entry = aws.eks.AccessEntry(
-            f"{cluster_name}-{name}-nodes",
-            cluster_name=cluster,
-            principal_arn=nodes.arn,
-            type="EC2_LINUX",
-            tags=tags,
-            opts=pulumi.ResourceOptions(parent=self),
+        nodes = karpenter_node_role(
+            f"{cluster_name}-{name}-nodes", cluster=cluster, region=region, tags=tags, parent=self
         )
         role = pod_role(
             f"{cluster_name}-{name}",
@@ -67,11 +59,11 @@ class Karpenter(pulumi.ComponentResource):
             version=CHART,
             values=karpenter_values(name, cluster_name, replicas),
             parent=self,
-            after=[crds, entry, *nodes.grants, *allowed],
+            after=[crds, *nodes.grants, *allowed],
             skip_crds=True,
         )
-        self.node_role = nodes.name
-        self.register_outputs({"nodeRole": self.node_role})
+        self.node_role = nodes
+        self.register_outputs({"nodeRole": nodes.name})
 
 
 def karpenter_values(name: str, cluster: str, replicas: int) -> dict[str, Any]:

@@ -80,12 +80,12 @@ class Network(pulumi.ComponentResource):
         self.private_subnets = {zone: subnet.id for zone, subnet in private.items()}
         internet = aws.ec2.InternetGateway(name, vpc_id=vpc.id, tags=self._named(name), opts=self._below)
         self._route_table("public", public, internet=internet)
-        nat_zones = zones if settings.nat == "perZone" else zones[:1]
+        # The first that is listed: what is added after it moves no gateway, whatever its letter.
+        first = settings.zones[0]
+        nat_zones = zones if settings.nat == "perZone" else [first]
         gateways = {zone: self._nat(zone, public[zone], internet) for zone in nat_zones}
         tables = {
-            zone: self._route_table(
-                f"private-{zone}", {zone: private[zone]}, nat=gateways.get(zone, gateways[zones[0]])
-            )
+            zone: self._route_table(f"private-{zone}", {zone: private[zone]}, nat=gateways.get(zone, gateways[first]))
             for zone in zones
         }
         aws.ec2.VpcEndpoint(

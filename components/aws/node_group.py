@@ -11,7 +11,6 @@ import pulumi_aws as aws
 from components.aws.connection import EksConnection
 from components.aws.generation import generation, labels, subnet_ids, with_generation
 from components.aws.launch_template import launch_template, needs_template
-from components.aws.roles import node_role
 from components.settings import EksPool, taint_parts
 
 AMI_TYPES: Final = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
@@ -45,7 +44,7 @@ def node_group(
     tags = {**eks.tags, **pool.tags}
     digest = generation(name, pool, eks, folders)
     full_name = f"{name}-{digest}"
-    nodes = node_role(f"{name}-nodes", region=eks.region, tags=tags, parent=parent, vpc_cni=not eks.created)
+    nodes = eks.node_roles[pool.autoscaler]
     template = _reference(launch_template(full_name, pool, eks, folders=folders, parent=parent)) if templated else None
     return aws.eks.NodeGroup(
         full_name,

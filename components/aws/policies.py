@@ -25,7 +25,7 @@ def service_trust(service: str) -> Document:
     return document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
-def pod_trust(cluster: str, namespace: str, service_account: str) -> Document:
+def pod_trust(cluster: pulumi.Input[str], namespace: pulumi.Input[str], service_account: str) -> Document:
     """Lets the pods of one service account of one cluster assume the role, by EKS Pod Identity.
 
     Pod Identity puts the tags into every session: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
@@ -26,7 +26,7 @@ def role(
     *,
     description: str,
     tags: Mapping[str, str],
-    parent: pulumi.Resource,
+    parent: pulumi.Resource | None,
     managed: Sequence[str] = (),
     inline: policies.Document | None = None,
 ) -> Role:
@@ -64,7 +64,7 @@ def role(
 
 
 def node_role(
-    name: str, *, region: str, tags: Mapping[str, str], parent: pulumi.Resource, vpc_cni: bool = False
+    name: str, *, region: str, tags: Mapping[str, str], parent: pulumi.Resource | None, vpc_cni: bool = False
 ) -> Role:
     """The role of nodes: join the cluster, hand out Pod Identity's credentials, pull images.
 
@@ -81,6 +81,28 @@ def node_role(
         tags=tags,
         parent=parent,
     )
+
+
+def karpenter_node_role(
+    name: str,
+    *,
+    cluster: pulumi.Input[str],
+    region: str,
+    tags: Mapping[str, str],
+    parent: pulumi.Resource | None,
+    vpc_cni: bool = False,
+) -> Role:
+    """The role of nodes that no node group has started: for those of its groups EKS makes the access entry itself."""
+    nodes = node_role(name, region=region, tags=tags, parent=parent, vpc_cni=vpc_cni)
+    entry = aws.eks.AccessEntry(
+        name,
+        cluster_name=cluster,
+        principal_arn=nodes.arn,
+        type="EC2_LINUX",
+        tags=tags,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return replace(nodes, grants=(entry, *nodes.grants))
 
 
 def pod_role(

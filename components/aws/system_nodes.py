@@ -54,7 +54,8 @@ def system_nodes(
             parent=parent,
             # A node joins by way of the NAT gateway, with its role's policies, and is ready with a CNI.
             depends_on=[network, *identity.grants, *after],
-            # The autoscaler's, as the state has it.
-            ignore_changes=["scalingConfig.desiredSize"],
+            # The autoscaler's, as the state has it. And the subnets of the zones that the cluster was created with: a
+            # group with others is another group, and a zone is added for GPU nodes.
+            ignore_changes=["scalingConfig.desiredSize", "subnetIds"],
         ),
     )

@@ -7,14 +7,16 @@ from components.settings.load import SettingsError, hub_token, load, parse
 from components.settings.model import Model, default_shared_memory
 from components.settings.pools import Disk, EksPool, ExistingPool, Gpu, GpuPool
 from components.settings.rollout import Probe
+from components.settings.source import ModelSource, parse_source
 from components.settings.stack import Cluster, Settings
 from components.settings.storage import Efs, Fsx, Gp3, InstanceStore, Storage
-from components.settings.types import repository, revision, size_bytes, taint_parts
-from components.settings.weights import Weights
+from components.settings.types import size_bytes, taint_parts
+from components.settings.weights import DataSource, Weights
 
 __all__ = [
     "Cluster",
     "CreateCluster",
+    "DataSource",
     "DevicePlugin",
     "Disk",
     "Efs",
@@ -29,6 +31,7 @@ __all__ = [
     "InstanceStore",
     "KubernetesCluster",
     "Model",
+    "ModelSource",
     "Probe",
     "Resources",
     "Settings",
@@ -40,8 +43,7 @@ __all__ = [
     "hub_token",
     "load",
     "parse",
-    "repository",
-    "revision",
+    "parse_source",
     "size_bytes",
     "taint_parts",
 ]

@@ -8,14 +8,14 @@ from typing import Final
 
 from components.engines import vllm
 from components.facts import drivers, ec2
+from components.settings import storage_checks, weights_checks
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import KubernetesCluster
 from components.settings.mistakes import Mistake, quote, refused
-from components.settings.model import Model
-from components.settings.pools import Disk, EksPool, GpuPool, is_arm
+from components.settings.pools import Disk, EksPool, is_arm
 from components.settings.schema import full_key
 from components.settings.stack import REGION_KEY, Settings
-from components.settings.storage import CAPACITIES, GP3_IOPS, IOPS_PER_GIB, Efs, Fsx, Gp3, InstanceStore
+from components.settings.storage import Efs, Fsx
 from components.settings.types import UNITS, cpus, size_bytes
 
 GIB: Final = UNITS["Gi"]
@@ -288,104 +288,6 @@ def _a_replica_fits_a_node(settings: Settings) -> Iterator[Mistake]:
                 )
 
 
-def _storage_is_there_and_fits(settings: Settings) -> Iterator[Mistake]:
-    for name, model in settings.models.items():
-        storage = settings.storage.get(model.weights.storage or "")
-        pool = settings.gpu_pools[model.pool]
-        if model.weights.storage and storage is None:
-            yield refused(
-                ("models", name, "weights", "storage"),
-                f"{quote(model.weights.storage)} is no storage",
-                allowed=f"a key of inference:storage ({', '.join(settings.storage) or 'none yet'})",
-                example=next(iter(settings.storage), None),
-            )
-        elif isinstance(storage, Gp3):
-            yield from _disk_fits(settings, name, model, pool, storage)
-        elif isinstance(storage, InstanceStore):
-            yield from _instance_store_fits(settings, name, model, pool)
-
-
-def _disk_fits(settings: Settings, name: str, model: Model, pool: GpuPool, storage: Gp3) -> Iterator[Mistake]:
-    """A gp3 volume is in one zone and on one node at a time, for all replicas and the one of a rollout's surge."""
-    at = ("models", name, "weights", "storage")
-    shared = "storage of kind efs or fsx"
-    if isinstance(pool, EksPool) and len(pool.zones) > 1:
-        yield refused(
-            at,
-            f"{quote(model.weights.storage)} is a gp3 volume in one zone, and pool {model.pool} has {len(pool.zones)}",
-            allowed=f"gp3 for a pool in one zone; {shared} for several",
-            fix="name one zone in the pool's zones, or another storage",
-        )
-    replicas, gpus = model.replicas.max + 1, pool.gpu.count * settings.device_plugin.time_slicing
-    if replicas * model.gpus > gpus:
-        yield refused(
-            at,
-            f"{quote(model.weights.storage)} is a gp3 volume, which one node mounts, and {model.replicas.max} "
-            f"replica{'' if model.replicas.max == 1 else 's'} with one for the surge of a rollout need "
-            f"{replicas * model.gpus} GPUs: a node of pool {model.pool} has {gpus}",
-            allowed=f"gp3 where all replicas fit one node with one more; {shared} otherwise",
-            fix="lower replicas.max, choose a pool with more GPUs a node, or another storage",
-        )
-    most = max(GP3_IOPS, IOPS_PER_GIB * size_bytes(model.weights.size) // GIB)
-    if storage.iops > most:
-        yield refused(
-            ("storage", model.weights.storage or "", "iops"),
-            f"{storage.iops} is more than {IOPS_PER_GIB} a GiB of model {name}'s weights, {model.weights.size}",
-            allowed=f"an integer from {GP3_IOPS} to {most}, or more with larger weights.size",
-            example=most,
-        )
-
-
-def _instance_store_fits(settings: Settings, name: str, model: Model, pool: GpuPool) -> Iterator[Mistake]:
-    """A node may come to run every model of its pool, and then has the weights of all."""
-    if not isinstance(pool, EksPool):
-        yield refused(
-            ("models", name, "weights", "storage"),
-            f"{quote(model.weights.storage)} is on nodes that EKS provides, and pool {model.pool} has others",
-            allowed="storage of another kind, or a pool with an instanceType",
-            fix="choose another storage, or another pool",
-        )
-        return
-    if not pool.instance_store:
-        yield refused(
-            ("gpuPools", model.pool, "instanceStore"),
-            f"is needed for the weights of model {name}",
-            allowed="true for a pool whose nodes keep weights",
-            example=True,
-        )
-        return
-    beside = [
-        other.weights
-        for other in settings.models.values()
-        if other.pool == model.pool and isinstance(settings.storage.get(other.weights.storage or ""), InstanceStore)
-    ]
-    room, needed = pool.nvme_gb * GB, sum(size_bytes(weights.size) for weights in beside)
-    if needed > room:
-        together = "" if len(beside) == 1 else f", with the {len(beside) - 1} other on pool {model.pool},"
-        yield refused(
-            ("models", name, "weights", "size"),
-            f"{quote(model.weights.size)}{together} is more than the instance store of {pool.instance_type}",
-            allowed=f"at most {room // GIB}Gi{' together' if together else ''}",
-            fix="choose an instance type with more NVMe, or another storage",
-        )
-
-
-def _weights_fit_their_file_system(settings: Settings) -> Iterator[Mistake]:
-    for name, storage in settings.storage.items():
-        here = {key: model.weights for key, model in settings.models.items() if model.weights.storage == name}
-        needed = sum(size_bytes(weights.size) for weights in here.values())
-        if isinstance(storage, Fsx) and needed > storage.capacity_gib * GIB:
-            larger = [each for each in CAPACITIES if each * GIB >= needed]
-            of = f"model {next(iter(here))} are" if len(here) == 1 else f"models {', '.join(here)} are together"
-            yield refused(
-                ("storage", name, "capacityGiB"),
-                f"{storage.capacity_gib} is too small: the weights of {of} {-(-needed // GIB)}Gi",
-                allowed=", ".join(map(str, larger)) or f"at least {-(-needed // GIB)}, which no file system here has",
-                fix=None if larger else "make weights.size smaller, or give some models another storage",
-                example=next(iter(larger), None),
-            )
-
-
 def _releases_are_not_ahead_of_the_cluster(settings: Settings) -> Iterator[Mistake]:
     """A kubelet may be older than the control plane, never newer; an AL2023 release is named by its kubelet."""
     if not (isinstance(settings.cluster, EksCluster) and settings.cluster.create):
@@ -474,8 +376,8 @@ CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     _nodes_have_our_plugin,
     _surge_fits_the_pool,
     _a_replica_fits_a_node,
-    _storage_is_there_and_fits,
-    _weights_fit_their_file_system,
+    *storage_checks.CHECKS,
+    *weights_checks.CHECKS,
     _releases_are_not_ahead_of_the_cluster,
     _drivers_are_new_enough,
     _system_nodes_are_x86,

@@ -65,7 +65,7 @@ class Model(BaseModel):
     cuda: Cuda | None = Field(
         default=None, description="CUDA of the image, checked against the nodes' driver; needed for an own image only."
     )
-    source: Source = Field(description="Weights: repository and commit on the hub.")
+    source: Source = Field(description="Where the weights come from, and which revision of them.")
     gpus: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(
         default=1, description="GPUs of one replica, which is its tensor parallel size."
     )
@@ -80,7 +80,7 @@ class Model(BaseModel):
         default=0.9, description="Share of a GPU's memory that the engine takes."
     )
     replicas: Replicas = Field(default=Replicas(), description="Bounds of the replicas; min are deployed.")
-    weights: Weights = Field(description="The volume with the weights.")
+    weights: Weights = Field(default=Weights(), description="The volume with the weights.")
     drain_seconds: Annotated[int, Field(ge=0, le=3600), NOT_BOOL] = Field(
         default=300, description="Time that running answers get to end after a replica is told to stop."
     )

@@ -15,16 +15,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from components.settings.section import refusal
+from components.settings.source import ALLOWED, PATTERN, credentials_in, parse_source
+
 UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
-_SOURCE = re.compile(r"^hf://(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[^@\s]+)$", re.ASCII)
 _RANGE: Final = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/"
 MIN_VPC_PREFIX: Final = 16
 MAX_VPC_PREFIX: Final = 20
 _ZONE_ID = re.compile(r"^[a-z]{3,4}[0-9]-az[0-9]$")
 OWN_TAGS: Final = ("Name", "managed-by", "inference/cluster")
 """Keys of the tags that the program gives to what it makes."""
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _IMAGE = re.compile(
     r"^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
     r"(?::(?P<tag>[A-Za-z0-9_][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?$",
@@ -60,16 +61,18 @@ def _scalar_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _pinned_source(value: str) -> str:
-    parts = _SOURCE.match(value)
-    if parts is None:
-        raise PydanticCustomError("source", "is not a model on the hub")
-    if not _COMMIT.match(parts["revision"]):
-        resolve = f"git ls-remote https://huggingface.co/{parts['repository']} {parts['revision']}"
-        raise PydanticCustomError(
-            "source",
-            "is not pinned: {revision} is no full commit, so the weights could change under it",
-            {"revision": parts["revision"], "fix": f"find the commit with: {resolve}"},
+def _parsed_source(value: str) -> str:
+    parse_source(value)
+    return value
+
+
+def _without_credentials(value: Any) -> Any:
+    if isinstance(value, str) and credentials_in(value):
+        raise refusal(
+            "holds credentials in clear",
+            hide=True,
+            allowed="an address without user, password and query",
+            fix="take them out and revoke them; what signs in is a Secret: weights.credentials, or inference:hfToken",
         )
     return value
 
@@ -203,10 +206,10 @@ Taint = Annotated[
 ]
 Source = Annotated[
     str,
-    AfterValidator(_pinned_source),
+    AfterValidator(_parsed_source),
     _checked(
-        r"^hf://[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*@[0-9a-f]{40}$",
-        "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits",
+        PATTERN,
+        ALLOWED,
         "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659",
     ),
 ]
@@ -300,7 +303,10 @@ Cpu = Annotated[
 ]
 Size = Annotated[str, _text(r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$", "a size in Ki, Mi, Gi or Ti, such as 16Gi", "16Gi")]
 Url = Annotated[
-    str, _text(r"^https?://[A-Za-z0-9][^\s/]*(/\S*)?$", "an http or https address", "https://hub.example.com")
+    str,
+    _text(r"^https?://[A-Za-z0-9][^\s/?#@]*(/[^\s?#]*)?$", "an http or https address", "https://hub.example.com"),
+    # Before the pattern, whose mistake would show what was given.
+    BeforeValidator(_without_credentials),
 ]
 EnvName = Annotated[str, _text(r"^[A-Za-z_][A-Za-z0-9_]*$", "an environment variable's name", "VLLM_LOGGING_LEVEL")]
 FreeText = Annotated[
@@ -329,13 +335,3 @@ def taint_parts(taint: str) -> dict[str, str]:
     pair, _, effect = taint.rpartition(":")
     key, _, value = pair.partition("=")
     return {"key": key, "value": value, "effect": effect}
-
-
-def repository(source: str) -> str:
-    """`OWNER/NAME` of a `Source`."""
-    return source.removeprefix("hf://").split("@")[0]
-
-
-def revision(source: str) -> str:
-    """The 40 hexadecimal digits of a `Source`'s commit."""
-    return source.split("@")[1]

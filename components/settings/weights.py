@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from components.settings.amounts import Resources
 from components.settings.section import SECTION, over, refusal
-from components.settings.types import NOT_BOOL, LabelKey, LabelValue, Name, Size, Taint, Text, Url
+from components.settings.types import (
+    NOT_BOOL,
+    Cidr,
+    LabelKey,
+    LabelValue,
+    Name,
+    SecretName,
+    Size,
+    Taint,
+    Text,
+    Url,
+)
 
 DEFAULT_INCLUDE: Final = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "tokenizer*")
 # The same weights once more, as the model's authors ship them.
@@ -17,9 +28,20 @@ DEFAULT_EXCLUDE: Final = ("original/*", "consolidated*")
 SEEDER_RESOURCES: Final = Resources.model_validate(
     {
         "requests": {"cpu": "500m", "memory": "512Mi", "ephemeralStorage": "256Mi"},
-        "limits": {"cpu": "4", "memory": "2Gi", "ephemeralStorage": "2Gi"},
+        "limits": {"cpu": "4", "memory": "512Mi", "ephemeralStorage": "2Gi"},
     }
 )
+
+
+class DataSource(BaseModel):
+    """What a volume begins as a copy of."""
+
+    model_config = SECTION
+
+    kind: Literal["VolumeSnapshot", "PersistentVolumeClaim"] = Field(
+        description="What the volume is cloned from, where its class can: a snapshot, or another claim."
+    )
+    name: Name = Field(description="Name of that snapshot or claim, in the models' namespace.")
 
 
 class Weights(BaseModel):
@@ -27,8 +49,10 @@ class Weights(BaseModel):
 
     model_config = SECTION
 
-    size: Size = Field(
-        description="Size of the volume; also the bound of the weights that load and seeding times assume."
+    size: Size | None = Field(
+        default=None,
+        description="Size of the volume; without it that of keepRevisions and two more revisions, and a tenth, "
+        "where the program knows the source's files (`make model-facts`).",
     )
     storage_class: Text | None = Field(
         default=None,
@@ -41,13 +65,43 @@ class Weights(BaseModel):
         default=125,
         description="Reading rate of the volume in MB/s: load times follow from it; without it that of the storage.",
     )
-    endpoint: Url | None = Field(default=None, description="Address of a hub other than the public one.")
+    endpoint: Url | None = Field(
+        default=None, description="Address of a hub, S3 service or registry other than the source's public one."
+    )
+    credentials: SecretName | None = Field(
+        default=None,
+        description="Secret of yours in the models' namespace, which only the seeder gets: key token for hf://, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, .dockerconfigjson for oci://.",
+    )
+    service_account: Name | None = Field(
+        default=None,
+        description="ServiceAccount of yours that the seeder runs as, with an identity at the source's cloud.",
+    )
+    egress: tuple[Cidr, ...] = Field(
+        default=(), description="Ranges that the seeder may reach; without it those that follow from the source."
+    )
+    source_claim: Name | None = Field(
+        default=None,
+        description="Claim of yours with the folder of a file:// source; without it the folder is on the nodes of "
+        "nodeSelector.",
+    )
     include: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
         default=DEFAULT_INCLUDE,
         description="Patterns of the files to seed; one without a slash is for files at the top.",
     )
     exclude: tuple[Text, ...] = Field(
         default=DEFAULT_EXCLUDE, description="Patterns of files that are left out all the same."
+    )
+    keep_revisions: Annotated[int, Field(ge=0, le=10), NOT_BOOL] = Field(
+        default=1, description="Earlier revisions that stay on the volume, for going back without a download."
+    )
+    check: Literal["sizes", "checksums"] = Field(
+        default="sizes",
+        description="What a replica compares with the manifest before it starts; checksums read every byte.",
+    )
+    data_source: DataSource | None = Field(default=None, description="What the volume begins as a copy of.")
+    snapshot_class: Text | None = Field(
+        default=None, description="VolumeSnapshotClass with which a snapshot is taken of what was seeded."
     )
     protect: bool = Field(
         default=True,

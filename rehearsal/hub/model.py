@@ -19,6 +19,8 @@ from pathlib import Path
 from rehearsal.hub import repository
 
 REPOSITORY = "rehearsal/tiny-llama"
+EDITIONS = (1, 2)
+"""Its revisions: the second one has another second shard, and shares the first with the first one."""
 
 _LAYERS = 2
 _HIDDEN = 256
@@ -37,21 +39,21 @@ _HIGH_BYTE = bytes(0x3C | (byte & 0x80) for byte in range(256))
 _BFLOAT16_ONE = b"\x80\x3f"
 
 
-def write(root: Path) -> None:
+def write(root: Path, edition: int = 1) -> None:
     """Write the model's files into the folder `root`, which is created when missing; existing files are replaced."""
     root.mkdir(parents=True, exist_ok=True)
-    for name, content in files():
+    for name, content in files(edition):
         (root / name).write_bytes(content)
 
 
-def commit() -> str:
+def commit(edition: int = 1) -> str:
     """The model's revision: 40 hex digits that follow from the names and contents of its files alone."""
     return repository.commit(
-        repository.describe(name, size=len(content), chunks=[content]) for name, content in files()
+        repository.describe(name, size=len(content), chunks=[content]) for name, content in files(edition)
     )
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files(edition: int = 1) -> Iterator[tuple[str, bytes]]:
     """Name and content of every file; the shards hold about 8 MB each, and only one is in memory at a time."""
     shards = _shards()
     yield "LICENSE", b"The weights are pseudo-random numbers. CC0 1.0: no rights reserved.\n"
@@ -63,8 +65,8 @@ def files() -> Iterator[tuple[str, bytes]]:
     sizes = [2 * prod(shape) for tensors in shards.values() for shape in tensors.values()]
     weight_map = {tensor: shard for shard, tensors in shards.items() for tensor in tensors}
     yield "model.safetensors.index.json", _json({"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map})
-    for shard, tensors in shards.items():
-        yield shard, _safetensors(tensors)
+    for number, (shard, tensors) in enumerate(shards.items(), start=1):
+        yield shard, _safetensors(tensors, seed="" if edition == 1 or number == 1 else f"edition {edition} of ")
 
 
 def _shards() -> dict[str, dict[str, tuple[int, ...]]]:
@@ -95,7 +97,7 @@ def _layer(index: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _safetensors(tensors: Mapping[str, tuple[int, ...]]) -> bytes:
+def _safetensors(tensors: Mapping[str, tuple[int, ...]], seed: str) -> bytes:
     """A safetensors file: 8 bytes of header length, the JSON header padded to 8 bytes, the tensors back to back."""
     ends = list(accumulate(2 * prod(shape) for shape in tensors.values()))
     starts = [0, *ends[:-1]]
@@ -104,11 +106,17 @@ def _safetensors(tensors: Mapping[str, tuple[int, ...]]) -> bytes:
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    return b"".join([len(encoded).to_bytes(8, "little"), encoded, *map(_bfloat16, tensors, tensors.values())])
+    return b"".join(
+        [
+            len(encoded).to_bytes(8, "little"),
+            encoded,
+            *(_bfloat16(seed + name, shape) for name, shape in tensors.items()),
+        ]
+    )
 
 
 def _bfloat16(name: str, shape: tuple[int, ...]) -> bytes:
-    """The tensor's values as bfloat16: ones for a normalisation, else pseudo-random from the tensor's name."""
+    """The tensor's values as bfloat16: ones for a normalisation, else pseudo-random from `name`."""
     if len(shape) == 1:
         return _BFLOAT16_ONE * prod(shape)
     values = bytearray(hashlib.shake_128(name.encode()).digest(2 * prod(shape)))
@@ -210,11 +218,11 @@ def main() -> None:
     """Print the model's commit, or write its files: `python -m rehearsal.hub.model --commit | --write FOLDER`."""
     parser = argparse.ArgumentParser(prog="python -m rehearsal.hub.model", description=__doc__.splitlines()[0])
     choice = parser.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--commit", action="store_true", help="print the 40 hex digits of the model's revision")
+    choice.add_argument("--commit", action="store_true", help="print the 40 hex digits of the model's revisions")
     choice.add_argument("--write", type=Path, metavar="FOLDER", help="write the model's files into this folder")
     arguments = parser.parse_args()
     if arguments.commit:
-        sys.stdout.write(f"{commit()}\n")
+        sys.stdout.writelines(f"{commit(edition)}\n" for edition in EDITIONS)
     else:
         write(arguments.write)
 

@@ -3,7 +3,7 @@
 - `GET /api/models/{owner}/{name}[/revision/{revision}]`: the commit behind a revision, and the files
 - `GET /api/models/{owner}/{name}/tree/{revision}[/{folder}]`: files with size, git blob id and, when large, sha256
 - `HEAD, GET /{owner}/{name}/resolve/{revision}/{path}`: a file; a large one is a redirect to its storage
-- `HEAD, GET /storage/{owner}/{name}/{sha256}`: a large file, where the hub has its content delivery network
+- `HEAD, GET /storage/{owner}/{name}/{sha256}/{path}`: a large file, where the hub has its content delivery network
 
 Errors carry the `X-Error-Code` from which the client makes its exceptions. There are no Xet headers: plain HTTP
 downloads are what every mirror and proxy of the hub speaks as well.
@@ -12,7 +12,7 @@ downloads are what every mirror and proxy of the hub speaks as well.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -31,9 +31,12 @@ _POINTER_BYTES = 132  # Length of a git-lfs pointer to a file with a size of 7 d
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """What is served: repositories by id, and those of them whose files need `token` as bearer token."""
+    """What is served: the revisions of each repository by its id, the newest first, and those whose files need `token`.
 
-    repositories: Mapping[str, Repository]
+    The token is a bearer's.
+    """
+
+    repositories: Mapping[str, Sequence[Repository]]
     gated: frozenset[str] = frozenset()
     token: str | None = None
 
@@ -65,27 +68,31 @@ class Hub:
         headers |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
         # Absolute, as the hub's: the client then downloads from there without asking the hub again.
         owner, name = repository.id.split("/")
-        location = request.url_for("storage", owner=owner, name=name, sha256=file.sha256)
+        location = request.url_for("storage", owner=owner, name=name, sha256=file.sha256, path=file.path)
         return Response(status_code=302, headers=headers | {"Location": str(location)})
 
     def storage(self, request: Request) -> Response:
         """Answer for a large file by its hash, which only those know who were let in."""
-        repository = self._find(request)
-        for file in repository.files:
-            if file.sha256 == request.path_params["sha256"]:
+        owner, name, path, sha256 = (request.path_params[key] for key in ("owner", "name", "path", "sha256"))
+        for repository in self.repositories.get(f"{owner}/{name}", ()):
+            # The path tells those who read the log, or ask for a fault, which file it is.
+            file = repository.find(path)
+            if file is not None and file.sha256 == sha256:
                 # The real storage does not know the commit, and the client does not ask it: a HEAD follows redirects
                 # within the hub's host only, where this one is.
                 return _content(repository, file, {"X-Repo-Commit": repository.commit})
         raise HTTPException(404)
 
     def _find(self, request: Request) -> Repository:
-        repository = self.repositories.get(f"{request.path_params['owner']}/{request.path_params['name']}")
-        if repository is None:
+        revisions = self.repositories.get(f"{request.path_params['owner']}/{request.path_params['name']}")
+        if not revisions:
             # As the hub does: a stranger may not learn whether the repository is missing or private.
             raise _refusal(404 if "authorization" in request.headers else 401, "RepoNotFound", "Repository not found")
-        if request.path_params.get("revision", _BRANCH) not in (_BRANCH, repository.commit):
-            raise _refusal(404, "RevisionNotFound", f"Invalid rev id: {request.path_params['revision']}")
-        return repository
+        asked = request.path_params.get("revision", _BRANCH)
+        for repository in revisions:
+            if asked in (_BRANCH, repository.commit):
+                return repository
+        raise _refusal(404, "RevisionNotFound", f"Invalid rev id: {asked}")
 
 
 def application(hub: Hub) -> Starlette:
@@ -98,15 +105,21 @@ def application(hub: Hub) -> Starlette:
             Route("/api/models/{owner}/{name}/tree/{revision}", hub.tree),
             Route("/api/models/{owner}/{name}/tree/{revision}/{path:path}", hub.tree),
             Route("/{owner}/{name}/resolve/{revision}/{path:path}", hub.resolve),
-            Route("/storage/{owner}/{name}/{sha256}", hub.storage, name="storage"),
+            Route("/storage/{owner}/{name}/{sha256}/{path:path}", hub.storage, name="storage"),
         ],
         exception_handlers={HTTPException: _error},
     )
 
 
+class _Content(FileResponse):
+    """A file in steps that leave the time to sending it."""
+
+    chunk_size = 1 << 20
+
+
 def _content(repository: Repository, file: File, headers: dict[str, str]) -> Response:
     """The bytes on disk, whatever they are by now, under the hash of the commit; answers Range and If-Range."""
-    return FileResponse(
+    return _Content(
         repository.root / file.path,
         media_type="application/octet-stream",
         headers=headers | {"ETag": f'"{file.etag}"'},

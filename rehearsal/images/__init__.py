@@ -65,7 +65,7 @@ def images(places: Places) -> tuple[Image, ...]:
             python,
             program="weight-seeder",
             group="seeder",
-            modules={"weight_seeder.py": CHECKOUT / "images/weight-seeder/weight_seeder.py"},
+            modules={"weight_seeder": CHECKOUT / "images/weight-seeder/weight_seeder"},
             start="weight_seeder",
         ),
         Image(

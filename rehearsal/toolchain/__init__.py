@@ -37,6 +37,7 @@ class Pins(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     debian: _Debian
+    registry: _Debian
     go: tuple[GoProgram, ...]
 
     def program(self, name: str) -> GoProgram:
@@ -92,6 +93,14 @@ def ensure_cluster(places: Places) -> None:
         for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin"):
             golang.build(pinned.program(name), places.bin)
         _pause(places)
+
+
+def ensure_registry(places: Places) -> Path:
+    """Debian's docker-registry, which OCI artifacts are pushed to and pulled from; gives the executable."""
+    pinned, folder = pins().registry, places.cache / "registry"
+    with _locked(places):
+        unpack(pinned.packages, folder, title="docker-registry", about_s=pinned.seconds)
+    return folder / "usr/bin/docker-registry"
 
 
 def go_caches() -> dict[Path, int]:
@@ -168,4 +177,4 @@ def _pause(places: Places) -> None:
     aside.replace(target)
 
 
-__all__ = ["Pins", "Tools", "ensure_cli", "ensure_cluster", "library_path", "pins", "version_of"]
+__all__ = ["Pins", "Tools", "ensure_cli", "ensure_cluster", "ensure_registry", "library_path", "pins", "version_of"]

@@ -1,4 +1,4 @@
-"""Runs what lies between a cluster and its replicas: storage, weights and servers, on a cluster that is told of."""
+"""Runs what lies on a cluster that is told of: storage, weights, servers, and what cleans up after them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.settings import ExistingPool
 from components.storage import storages, volume_of
+from components.weight_cleaner import weight_cleaner
 from tests.components import program
 from tests.components.program import Recorder, Registration
 from tests.components.samples import SMALLEST, settings
@@ -44,8 +45,9 @@ def stored(config: Mapping[str, Any], *, token: str | None = None, auto_mode: bo
         )
         opts = pulumi.ResourceOptions(provider=k8s.Provider("cluster"))
         stores = storages(parsed, eks, opts)
+        weights, servers = {}, {}
         for name, model in parsed.models.items():
-            weights = ModelWeights(
+            weights[name] = ModelWeights(
                 name,
                 model,
                 volume=volume_of(model, stores),
@@ -53,17 +55,19 @@ def stored(config: Mapping[str, Any], *, token: str | None = None, auto_mode: bo
                 pull_secrets=(),
                 namespace=parsed.namespace,
                 token=None if token is None else pulumi.Output.secret(token),
+                eks=eks,
                 opts=opts,
             )
-            InferenceServer(
+            servers[name] = InferenceServer(
                 name,
                 model,
                 namespace=parsed.namespace,
                 placement=placement(model.pool, pool),
-                weights=weights,
+                weights=weights[name],
                 pull_secrets=(),
                 opts=opts,
             )
+        weight_cleaner(parsed, weights, servers, parsed.namespace, opts)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "_main", lambda: Stack(storing))

@@ -111,6 +111,6 @@ def test_only_autoscalers_that_a_pool_asks_for_are_installed() -> None:
     config = changed(AWS_CREATED, "gpuPools.l4.autoscaler", "cluster-autoscaler")
     recorder = connected(config)
     assert not recorder.of("Karpenter")
-    assert "karpenter_node_role" not in recorder.eks
+    assert recorder.eks["node_roles"] == {}
     config = changed(AWS_CREATED, "gpuPools.h100", AWS_CREATED["gpuPools"]["l4"])
     assert not connected(without(config, "models.expert")).of("ClusterAutoscaler")

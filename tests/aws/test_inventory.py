@@ -83,7 +83,8 @@ def test_every_resource_belongs_to_a_component(shipped: Mapping[str, Recorder], 
             shared.add(short(each.urn))
         else:
             assert parent.startswith("inference:index:"), each.urn
-    assert shared == {f"{PROVIDER} cluster", "kubernetes:core/v1:Namespace inference"}
+    nodes = f"aws:iam/role:Role {configuration(name)['cluster']['name']}-gpu-nodes"
+    assert shared == {f"{PROVIDER} cluster", "kubernetes:core/v1:Namespace inference", nodes}
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -152,7 +153,7 @@ def test_node_groups_with_gpus(
     assert asked["labels"]["inference/gpu-pool"] == pool
     assert asked["subnetIds"] == [each.replace("[...]", "inference-dev-private-us-west-") for each in subnets]
     assert asked["nodeRepairConfig"] == {"enabled": True}
-    assert asked["nodeRoleArn"].endswith(f":{pool}-nodes")
+    assert asked["nodeRoleArn"].endswith(f":{configuration(name)['cluster']['name']}-gpu-nodes")
 
 
 def test_the_nodes_without_gpus(shipped: Mapping[str, Recorder]) -> None:

@@ -15,6 +15,7 @@ from tests.components.samples import AWS_ATTACHED, AWS_CREATED, changed
 POOL = "gpuPools.l40s"
 KARPENTER = changed(AWS_ATTACHED, f"{POOL}.autoscaler", "karpenter")
 ONE_ZONE = changed(KARPENTER, f"{POOL}.zones", ["us-west-2a"])
+GROUPS = "cluster-autoscaler"
 AUTO_MODE = changed(KARPENTER, "cluster.autoMode", value=True)
 
 
@@ -52,7 +53,7 @@ def test_a_class_says_where_nodes_are_and_what_of() -> None:
     name = recorder.one("EC2NodeClass").name
     assert pool["nodeClassRef"] == {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": name}
     assert asked["amiSelectorTerms"] == [{"alias": "al2023@latest"}]
-    assert asked["role"] == "l40s-nodes"
+    assert asked["role"] == "prod-karpenter-nodes"
     assert asked["subnetSelectorTerms"] == [
         {"id": "subnet-0a1b2c3d4e5f60001"},
         {"id": "subnet-0a1b2c3d4e5f60002"},
@@ -83,8 +84,20 @@ def test_nodes_join_by_an_access_entry_of_their_role() -> None:
     recorder = run_program(KARPENTER)
     entry = recorder.one("AccessEntry")
     assert plain(entry.inputs)["type"] == "EC2_LINUX"
-    assert plain(entry.inputs)["principalArn"].endswith(":l40s-nodes")
+    assert plain(entry.inputs)["principalArn"].endswith(":prod-karpenter-nodes")
     assert entry.urn in recorder.one("EC2NodeClass").depends_on
+
+
+def test_nodes_of_karpenter_share_a_role_and_none_with_those_of_groups() -> None:
+    """EKS takes away a role's access with its last node group, and makes the access entry of groups itself."""
+    pool = KARPENTER["gpuPools"]["l40s"]
+    config = changed(changed(KARPENTER, "gpuPools.more", pool), "gpuPools.groups", {**pool, "autoscaler": GROUPS})
+    recorder = run_program(config)
+    assert {each.name for each in recorder.of("iam/role:Role")} == {"prod-karpenter-nodes", "prod-gpu-nodes"}
+    classes = [plain(each.inputs)["spec"] for each in recorder.of("EC2NodeClass")]
+    assert [each["role"] for each in classes] == ["prod-karpenter-nodes"] * 2
+    assert plain(recorder.one("NodeGroup").inputs)["nodeRoleArn"].endswith(":prod-gpu-nodes")
+    assert plain(recorder.one("AccessEntry").inputs)["principalArn"].endswith(":prod-karpenter-nodes")
 
 
 def test_nodes_of_a_created_cluster_have_the_role_that_its_karpenter_may_pass_on() -> None:
@@ -157,7 +170,7 @@ def test_auto_mode_has_a_class_of_its_own_and_lets_nodes_live_as_long_as_it_can(
     assert template["nodeClassRef"] == {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": "default"}
     assert template["expireAfter"] == "504h"
     assert recorder.of("EC2NodeClass") == []
-    assert recorder.of("Role") == []
+    assert recorder.of("iam/role:Role") == []
     assert recorder.of("AccessEntry") == []
     assert recorder.of("DaemonSet") == []
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import itertools
+from typing import Any
 
 import pulumi
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.aws.network import subnet_ranges
@@ -103,12 +105,41 @@ def test_every_zone_leaves_by_its_own_gateway(network: Recorder) -> None:
         )
 
 
-def test_one_gateway_serves_all_zones_whatever_their_order() -> None:
+def test_one_gateway_serves_all_zones_from_the_one_that_is_listed_first() -> None:
     config = changed(AWS_CREATED, "cluster.create.nat", "one")
-    network = connected(changed(config, "cluster.create.zones", ["us-east-2c", "us-east-2b", "us-east-2a"]))
-    assert network.one("NatGateway").name == network.one("Eip").name == "dev-us-east-2a"
+    network = connected(changed(config, "cluster.create.zones", ["us-east-2b", "us-east-2c", "us-east-2a"]))
+    assert network.one("NatGateway").name == network.one("Eip").name == "dev-us-east-2b"
+    assert network.one("NatGateway").inputs["subnetId"] == "dev-public-us-east-2b-id"
     routes = {each.name: each.inputs["natGatewayId"] for each in network.of("Route") if "private" in each.name}
-    assert routes == {f"dev-private-{zone}": "dev-us-east-2a-id" for zone in ZONES}
+    assert routes == {f"dev-private-{zone}": "dev-us-east-2b-id" for zone in ZONES}
+
+
+@pytest.mark.parametrize("nat", ["one", "perZone"])
+@pytest.mark.parametrize("added", ["us-east-2a", "us-east-2c"], ids=["before", "after"])
+def test_a_zone_that_is_added_moves_nothing_that_is_there(nat: str, added: str) -> None:
+    """Endpoints get its subnet and route table in place; what cannot take it is not asked to."""
+    config, zones = changed(AWS_CREATED, "cluster.create.nat", nat), [zone for zone in ZONES if zone != added]
+    before, after = (connected(changed(config, "cluster.create.zones", listed)) for listed in (zones, [*zones, added]))
+    there, then = sent(before), sent(after)
+    endpoints = {each.urn for each in before.of("VpcEndpoint")}
+    assert {urn for urn, inputs in there.items() if then.get(urn) != inputs} == endpoints
+    assert {urn.rpartition("::")[2] for urn in then.keys() - there.keys()} == {
+        f"dev-public-{added}", f"dev-private-{added}", *([f"dev-{added}"] if nat == "perZone" else []),
+    }  # fmt: skip
+
+
+def sent(recorder: Recorder) -> dict[str, Any]:
+    """By URN the inputs of all resources that an update sends: without those that they ignore."""
+    found = {}
+    for each in recorder.registrations:
+        found[each.urn] = inputs = copy.deepcopy(each.inputs)
+        for path in recorder.ignored[each.urn]:
+            *above, key = path.split(".")
+            section = inputs
+            for name in above:
+                section = section.get(name, {})
+            section.pop(key, None)
+    return found
 
 
 def test_only_the_public_subnets_are_routed_to_the_internet_gateway(network: Recorder) -> None:
@@ -172,6 +203,7 @@ def test_a_vpc_of_public_addresses_is_refused_with_a_range_that_is_taken(cidr: s
     parse(raw(changed(AWS_CREATED, "cluster.create.cidr", message.rsplit(" ", 1)[1])))
 
 
+@settings(deadline=None)  # parsing takes its time on a busy machine
 @given(vpc=vpcs(), slip=st.sampled_from(["", "/8", "/12", "/16", "/24"]))
 def test_whatever_is_suggested_for_a_vpc_is_taken(vpc: tuple[str, list[str]], slip: str) -> None:
     written = vpc[0].split("/")[0] + slip

@@ -18,7 +18,7 @@ from components.facts.ec2 import InstanceFacts, instance_type
 from components.settings import EksPool
 from tests.aws.options import options
 from tests.components.program import PROJECT, Recorder, Registration, plain, run_program
-from tests.components.samples import AWS_ATTACHED, AWS_CREATED, changed
+from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed
 
 POOL = "gpuPools.l40s"
 RESERVATION = "cr-0a1b2c3d4e5f60001"
@@ -79,7 +79,6 @@ def test_everything_of_a_pool_has_the_tags_of_the_cluster_and_its_own() -> None:
     assert {each.type.split(":")[-1] for each in made} == {
         "LaunchTemplate",
         "NodeGroup",
-        "Role",
         "SecurityGroup",
         "SecurityGroupEgressRule",
         "SecurityGroupIngressRule",
@@ -220,6 +219,35 @@ def test_nodes_may_join_pull_images_and_configure_their_network_and_no_more() ->
     }
     attached = {each.urn for each in recorder.of("RolePolicyAttachment")}
     assert attached <= set(registered(recorder).depends_on)
+
+
+def test_pools_share_a_role_that_stays_as_it_is_when_one_of_them_goes() -> None:
+    pool = AWS_ATTACHED["gpuPools"]["l40s"]
+    config = changed(AWS_ATTACHED, f"{POOL}.tags", {"team": "search"})
+    one, two = run_program(config), run_program(changed(config, "gpuPools.more", {**pool, "tags": {"team": "chat"}}))
+    assert one.one("iam/role:Role") == two.one("iam/role:Role")
+    assert plain(two.one("iam/role:Role").inputs)["tags"] == {"inference/cluster": "prod", "managed-by": "pulumi"}
+    role, groups = two.one("iam/role:Role"), two.of("NodeGroup")
+    assert role.parent.endswith("::pulumi:pulumi:Stack::inference-test")
+    assert [plain(each.inputs)["nodeRoleArn"].rpartition(":")[2] for each in groups] == ["prod-gpu-nodes"] * 2
+    attached = {each.urn for each in two.of("RolePolicyAttachment") if each.parent == role.urn}
+    assert len(attached) == 3
+    assert all(attached <= set(each.depends_on) for each in groups)
+
+
+def test_nodes_of_a_created_cluster_leave_its_network_to_the_cni() -> None:
+    recorder = run_program(AWS_CREATED)
+    (role,) = (each for each in recorder.of("iam/role:Role") if each.name == "dev-gpu-nodes")
+    policies = [
+        plain(each.inputs)["policyArn"] for each in recorder.of("RolePolicyAttachment") if each.parent == role.urn
+    ]
+    assert sorted(each.rpartition("/")[2] for each in policies) == [
+        "AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy",
+    ]  # fmt: skip
+
+
+def test_nodes_that_are_there_already_need_no_role() -> None:
+    assert run_program(changed(AWS_ATTACHED, POOL, SMALLEST["gpuPools"]["l4"])).of("iam/role:Role") == []
 
 
 @pytest.mark.parametrize(

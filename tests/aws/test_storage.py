@@ -141,7 +141,7 @@ def test_other_rates_zones_or_nodes_are_another_volume_beside_the_old_one(
     created: Recorder, path: str, value: object
 ) -> None:
     other = stored(changed(AWS_CREATED, path, value))
-    for kind, name in (("StorageClass", "disks-"), ("PersistentVolumeClaim", "chat-"), ("Job", "chat-")):
+    for kind, name in (("StorageClass", "disks-"), ("PersistentVolumeClaim", "chat-"), ("Job", "chat-seed-")):
         assert named(created, kind, name).urn != named(other, kind, name).urn
 
 
@@ -229,7 +229,7 @@ def test_nodes_that_are_there_already_mount_it_as_well(kind: str) -> None:
     pool = {"nodes": 1, "gpu": {"product": "NVIDIA-L40S", "memoryGiB": 48, "count": 4}, "nodeSelector": labels}
     recorder = stored(changed(changed(AWS_ATTACHED, "gpuPools.l40s", pool), "storage.shared", {"kind": kind}))
     assert "allowedTopologies" not in storage_class(recorder, "shared")
-    seeder = plain(recorder.one("Job").inputs)["spec"]["template"]["spec"]
+    seeder = plain(named(recorder, "Job", "chat-seed-").inputs)["spec"]["template"]["spec"]
     assert seeder.get("nodeSelector") == (labels if kind == "gp3" else None)
 
 

@@ -216,6 +216,33 @@ AWS_CREATED: Final[dict[str, Any]] = {
 }
 
 
+def of_source(source: str, weights: Mapping[str, Any], **model: Any) -> dict[str, Any]:
+    """The smallest sample with weights from elsewhere."""
+    config = copy.deepcopy(SMALLEST)
+    config["models"]["chat"] |= {"source": source, "weights": weights, **model}
+    return config
+
+
+SUM: Final = "5e" * 32
+# One for each kind of source but the hub, of which all other samples are.
+SOURCES: Final[dict[str, dict[str, Any]]] = {
+    "s3": of_source("s3://example-weights/llm/chat/v1", {"size": "20Gi", "credentials": "bucket-reader"}),
+    "oci": of_source(
+        f"oci://registry.example.com:5000/models/chat@sha256:{SUM}", {"size": "20Gi", "credentials": "registry"}
+    ),
+    "file on nodes": of_source(
+        f"file:///srv/models/chat@sha256:{SUM}", {"size": "20Gi", "nodeSelector": {"example.com/models": "here"}}
+    ),
+    "file on a claim": of_source(f"file:///models/chat@sha256:{SUM}", {"size": "20Gi", "sourceClaim": "models"}),
+    "image": of_source(
+        "image:///models/chat",
+        {},
+        image=f"registry.example.com/vllm-chat@sha256:{'ab' * 32}",
+        probes={"startupSeconds": 600},
+    ),
+}
+
+
 def changed(config: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of `config` with the value at a dotted path set."""
     copied = copy.deepcopy(dict(config))

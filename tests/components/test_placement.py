@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from components.gpu_node_pool import placement
-from components.model_weights import weights_path
 from components.pod import toleration
-from tests.components.samples import COMMIT, CUSTOM, chat, settings
+from tests.components.samples import CUSTOM, settings
 
 
 def test_a_pool_without_a_selector_is_found_by_its_name() -> None:
@@ -33,7 +32,3 @@ def test_a_selector_of_the_user_wins() -> None:
 def test_a_toleration_matches_exactly_its_taint(taint: str, key: str, value: str, effect: str) -> None:
     tolerated = toleration(taint)
     assert (tolerated.key, tolerated.operator, tolerated.value, tolerated.effect) == (key, "Equal", value, effect)
-
-
-def test_weights_lie_in_a_folder_of_their_commit() -> None:
-    assert weights_path(chat().source) == f"/weights/meta-llama--Llama-3.1-8B-Instruct/{COMMIT}"

@@ -7,14 +7,21 @@ from typing import Any
 import pytest
 
 from tests.components.program import plain, run_program
-from tests.components.samples import CUSTOM, SMALLEST, changed
+from tests.components.samples import CUSTOM, SMALLEST, SOURCES, changed
 
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 
 
+PODS = ("engine", "seed", "clean")
+
+
 def pods(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Specs of the pods of the one model, by their one container."""
     recorder = run_program(config)
-    return {kind: plain(recorder.one(kind).inputs)["spec"]["template"]["spec"] for kind in ("Deployment", "Job")}
+    specs = [
+        plain(each.inputs)["spec"]["template"]["spec"] for kind in ("Deployment", "Job") for each in recorder.of(kind)
+    ]
+    return {spec["containers"][0]["name"]: spec for spec in specs}
 
 
 def violations(pod: dict[str, Any]) -> list[str]:
@@ -38,18 +45,20 @@ def violations(pod: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("config", [SMALLEST, CUSTOM], ids=["smallest", "custom"])
-@pytest.mark.parametrize("kind", ["Deployment", "Job"])
-def test_engine_and_seeder_break_no_rule(config: dict[str, Any], kind: str) -> None:
-    assert violations(pods(config)[kind]) == []
+@pytest.mark.parametrize("config", [SMALLEST, CUSTOM, *SOURCES.values()], ids=["smallest", "custom", *SOURCES])
+def test_no_pod_breaks_a_rule(config: dict[str, Any]) -> None:
+    found = pods(config)
+    assert set(found) == ({"engine"} if "image://" in str(config) else set(PODS))
+    assert {name: violations(pod) for name, pod in found.items()} == {name: [] for name in found}
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Job"])
-def test_engine_and_seeder_write_to_their_mounts_only_and_hold_no_token_of_the_cluster(kind: str) -> None:
+@pytest.mark.parametrize("kind", PODS)
+def test_pods_write_to_their_mounts_only_and_one_alone_has_a_token_of_the_cluster(kind: str) -> None:
     pod = pods(SMALLEST)[kind]
-    assert pod["automountServiceAccountToken"] is False
+    assert pod["automountServiceAccountToken"] is (kind == "clean")
     assert pod["enableServiceLinks"] is False
-    assert [container["securityContext"]["readOnlyRootFilesystem"] for container in pod["containers"]] == [True]
+    containers = [*pod.get("initContainers", []), *pod["containers"]]
+    assert {container["securityContext"]["readOnlyRootFilesystem"] for container in containers} == {True}
     assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
 
 

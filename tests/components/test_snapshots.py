@@ -16,8 +16,11 @@ KINDS = (
     "Deployment",
     "Job",
     "Namespace",
+    "NetworkPolicy",
     "PersistentVolumeClaim",
     "PodDisruptionBudget",
+    "Role",
+    "RoleBinding",
     "Service",
     "ServiceAccount",
 )

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.facts import models
 from components.timing import STARTUP_PERIOD, load_estimate, seeding_deadline, seeding_timeout, timing
 from rehearsal.hub import model as hub
-from tests.components.samples import AWS_ATTACHED, SMALLEST, changed, chat, settings
+from tests.components.samples import AWS_ATTACHED, SMALLEST, changed, chat, settings, without
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +20,24 @@ ROOT = Path(__file__).parents[2]
 def test_the_estimate_is_transfer_and_engine_start() -> None:
     # 20 GiB at 125 MB/s are 171.8 s, and the engine takes 65 s to start.
     assert load_estimate(chat()) == 172 + 65
+
+
+def test_where_the_files_are_known_their_bytes_are_what_is_transferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the volume, which has room for several revisions, nor the files that are not seeded."""
+    config = changed(SMALLEST, "models.chat.weights", {"size": "60Gi"})
+    files = {"model.safetensors": 16_000_000_000, "pytorch_model.bin": 16_000_000_000}
+    monkeypatch.setattr(models, "_data", lambda: {config["models"]["chat"]["source"]: files})
+    for model in (chat(config), chat(without(config, "models.chat.weights"))):
+        assert load_estimate(model) == 128 + 65
+        assert seeding_deadline(model) == 2 * 320 + 600
+
+
+def test_weights_in_the_image_load_in_half_the_time_that_their_replica_is_allowed() -> None:
+    config = changed(SMALLEST, "models.chat.source", "image:///models/llama")
+    config = changed(config, "models.chat.image", f"example.com/vllm@sha256:{'0' * 64}")
+    config = changed(config, "models.chat.probes", {"startupSeconds": 900})
+    model = chat(without(config, "models.chat.weights"))
+    assert (load_estimate(model), timing(model).startup_budget) == (450, 900)
 
 
 def test_the_startup_budget_is_twice_the_estimate_in_whole_probe_periods() -> None:
@@ -60,12 +79,12 @@ def test_pulumi_waits_for_one_deployed_replica_after_the_other() -> None:
 
 def test_seeding_may_take_twice_the_download_from_a_slow_hub() -> None:
     # 20 GiB at 50 MB/s are 429.5 s.
-    assert seeding_deadline(chat().weights) == 859 + 600
-    assert seeding_timeout(chat().weights) == 1459 + 60
+    assert seeding_deadline(chat()) == 859 + 600
+    assert seeding_timeout(chat()) == 1459 + 60
 
 
 def test_a_volume_slower_than_the_hub_bounds_seeding() -> None:
-    slow = chat(changed(SMALLEST, "models.chat.weights.bandwidthMBps", 10)).weights
+    slow = chat(changed(SMALLEST, "models.chat.weights.bandwidthMBps", 10))
     assert seeding_deadline(slow) == 4295 + 600
 
 
@@ -95,7 +114,7 @@ def test_who_knows_the_reason_best_gives_up_first(
     # Kubernetes refuses a Deployment whose progress deadline is not above its minReadySeconds.
     assert ready < times.progress_deadline
     assert drain < times.grace
-    assert seeding_deadline(model.weights) < seeding_timeout(model.weights)
+    assert seeding_deadline(model) < seeding_timeout(model)
 
 
 def test_a_rollout_on_eks_leaves_time_for_a_node_to_come() -> None:

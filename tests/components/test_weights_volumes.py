@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
 import pytest
 
-from components.model_weights import weights_claim, weights_digest
-from components.settings import Model
-from components.storage import volume_of
 from components.timing import load_estimate, seeding_deadline, timing
-from components.volume import Volume
 from tests.aws.stored import named, stored
 from tests.components.program import Recorder, plain, public
-from tests.components.samples import AWS_CREATED, COMMIT, CUSTOM, SMALLEST, changed, chat, settings
+from tests.components.samples import AWS_CREATED, COMMIT, changed, settings
 from tests.components.test_restricted import violations
 
 pytestmark = pytest.mark.filterwarnings("ignore:aws.ec2/:DeprecationWarning")
@@ -38,28 +35,6 @@ def claim(recorder: Recorder, model: str) -> dict[str, Any]:
     return found
 
 
-def of_class(config: dict[str, Any]) -> tuple[Model, Volume]:
-    return chat(config), volume_of(chat(config), {})
-
-
-def test_another_commit_selection_or_volume_is_another_digest_and_nothing_else_is() -> None:
-    digest = weights_digest(*of_class(SMALLEST))
-    commit = changed(SMALLEST, "models.chat.source", f"hf://meta-llama/Llama-3.1-8B-Instruct@{'0' * 40}")
-    selection = changed(SMALLEST, "models.chat.weights.include", ["*.safetensors"])
-    bigger = changed(SMALLEST, "models.chat.weights.size", "40Gi")
-    exclusion = changed(SMALLEST, "models.chat.weights.exclude", [])
-    volume = changed(SMALLEST, "models.chat.weights.storageClass", "efs")
-    others = {weights_digest(*of_class(each)) for each in (commit, selection, exclusion, volume)}
-    assert len(others | {digest}) == 5
-    assert weights_digest(*of_class(bigger)) == digest
-
-
-def test_a_claim_is_named_by_its_storage_class_which_it_cannot_change() -> None:
-    bigger = changed(SMALLEST, "models.chat.weights.size", "40Gi")
-    names = [weights_claim("chat", of_class(each)[1]) for each in (SMALLEST, bigger, CUSTOM)]
-    assert names == ["chat-weights", "chat-weights", "chat-weights-efs"]
-
-
 def test_each_claim_asks_for_the_access_mode_of_its_storage(created: Recorder) -> None:
     modes = {name: claim(created, name)["accessModes"] for name in settings(AWS_CREATED).models}
     many, one = ["ReadWriteMany"], ["ReadWriteOnce"]
@@ -78,7 +53,7 @@ def test_what_holds_weights_is_protected_and_a_nodes_cache_is_not(created: Recor
 
 
 def test_weights_on_a_volume_of_one_node_are_seeded_on_the_pools_nodes_without_a_gpu(created: Recorder) -> None:
-    pod = template(created, "Job", "chat-")["spec"]
+    pod = template(created, "Job", "chat-seed-")["spec"]
     assert pod["nodeSelector"] == POOL
     assert pod["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"}
@@ -89,21 +64,32 @@ def test_weights_on_a_volume_of_one_node_are_seeded_on_the_pools_nodes_without_a
 def test_node_labels_and_tolerations_of_the_user_come_on_top() -> None:
     config = changed(AWS_CREATED, "models.chat.weights.nodeSelector", {"example.com/network": "hub"})
     config = changed(config, "models.chat.weights.tolerations", ["example.com/reserved=seeding:NoSchedule"])
-    pod = template(stored(config), "Job", "chat-")["spec"]
+    pod = template(stored(config), "Job", "chat-seed-")["spec"]
     assert pod["nodeSelector"] == POOL | {"example.com/network": "hub"}
     assert {each["key"] for each in pod["tolerations"]} == {"nvidia.com/gpu", "example.com/reserved"}
 
 
-@pytest.mark.parametrize("kind", ["Job", "Deployment"])
-def test_every_pod_with_a_volume_of_one_node_goes_where_the_volume_is(created: Recorder, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("Job", "chat-seed-"), ("Deployment", "chat"), ("Job", "chat-clean-")])
+def test_every_pod_with_a_volume_of_one_node_goes_where_the_volume_is(created: Recorder, kind: str, name: str) -> None:
     """Its own labels match, so that the first of them is free to go anywhere: Kubernetes lets such a pod pass."""
-    pod = template(created, kind, "chat")
+    pod = template(created, kind, name)
     (term,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     wanted = term["labelSelector"]["matchLabels"]
     assert term["topologyKey"] == "kubernetes.io/hostname"
     assert wanted.items() <= pod["metadata"]["labels"].items()
     assert set(wanted) == {"app.kubernetes.io/instance", "inference/volume"}
     assert "podAntiAffinity" not in pod["spec"]["affinity"]
+
+
+def test_a_preview_says_what_a_volume_of_one_node_means_for_the_surge(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(pulumi.log, "info", lambda line, resource: said.append((line, type(resource).__name__)))
+    stored(AWS_CREATED)
+    line = (
+        "chat: one node mounts the volume of its weights, so that all replicas run there: up to 3, and one more "
+        "for the surge of a rollout, take 4 of the 4 GPUs of a node of pool l4"
+    )
+    assert said == [(line, "InferenceServer")]
 
 
 def test_replicas_move_freely_to_another_volume(created: Recorder) -> None:
@@ -153,18 +139,20 @@ def test_another_folder_is_another_volume_because_none_can_change_it(created: Re
 
 
 def test_each_replica_seeds_its_own_node_and_only_then_starts_the_engine(created: Recorder) -> None:
-    assert {each.name.split("-")[0] for each in created.of("Job")} == {"chat", "expert", "summary"}
+    jobs = {"-".join(each.name.split("-")[:2]) for each in created.of("Job")}
+    assert jobs == {f"{name}-{work}" for name in ("chat", "expert", "summary") for work in ("seed", "clean")}
     pod = template(created, "Deployment", "draft")["spec"]
     (seeder,) = pod["initContainers"]
     assert seeder["image"] == "registry.example.com/weight-seeder:0.1"
-    assert seeder["command"][:3] == ["weight-seeder", "--source", f"hf://meta-llama/Llama-3.2-1B-Instruct@{COMMIT}"]
-    assert seeder["resources"]["limits"]["memory"] == "2Gi"
-    assert [mount["name"] for mount in seeder["volumeMounts"] if "readOnly" not in mount] == ["weights", "tmp"]
+    source = f"hf://meta-llama/Llama-3.2-1B-Instruct@{COMMIT}"
+    assert seeder["command"][:4] == ["weight-seeder", "seed", "--source", source]
+    assert seeder["resources"]["limits"]["memory"] == "512Mi"
+    written = [mount["name"] for mount in seeder["volumeMounts"] if "readOnly" not in mount]
+    assert written == ["weights", "tmp"]
     assert {mount["name"] for mount in seeder["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
     (engine,) = pod["containers"]
     assert {mount["name"]: mount.get("readOnly") for mount in engine["volumeMounts"]}["weights"] is True
     assert violations(pod) == []
-    assert "initContainers" not in template(created, "Deployment", "chat")["spec"]
 
 
 def test_the_token_is_the_seeders_alone_and_in_no_pod_in_clear(created: Recorder) -> None:
@@ -180,7 +168,7 @@ def test_a_rollout_waits_for_replicas_that_seed_and_the_startup_probe_begins_aft
     model = settings(AWS_CREATED).models["draft"]
     alone, seeding = timing(model), timing(model, seeds=True)
     assert seeding.startup_budget == alone.startup_budget >= load_estimate(model)
-    assert seeding.progress_deadline == alone.progress_deadline + seeding_deadline(model.weights)
+    assert seeding.progress_deadline == alone.progress_deadline + seeding_deadline(model)
     deployment = named(created, "Deployment", "draft")
     assert deployment.inputs["spec"]["progressDeadlineSeconds"] == seeding.progress_deadline
     assert deployment.timeouts["create"] == f"{seeding.deployment_timeout}s"
@@ -189,7 +177,7 @@ def test_a_rollout_waits_for_replicas_that_seed_and_the_startup_probe_begins_aft
 
 def test_replicas_on_shared_storage_still_wait_for_the_job(created: Recorder) -> None:
     for name in ("chat", "expert", "summary"):
-        assert named(created, "Job", f"{name}-").urn in named(created, "Deployment", name).depends_on
+        assert named(created, "Job", f"{name}-seed-").urn in named(created, "Deployment", name).depends_on
 
 
 def test_rates_of_storage_reach_the_load_estimate() -> None:

@@ -115,7 +115,7 @@ def test_a_build_in_another_cache_gives_the_same_digests(
     ("image", "command", "expected"),
     [
         (images.VLLM_SIMULATOR, ["vllm", "serve", "--help"], "--max-model-len"),
-        (images.WEIGHT_SEEDER, ["weight-seeder", "--help"], "--source"),
+        (images.WEIGHT_SEEDER, ["weight-seeder", "seed", "--help"], "--source"),
         (images.DEVICE_PLUGIN, ["nvidia-device-plugin", "--version"], "v0.18.0"),
         (images.COREDNS, ["coredns", "-version"], "CoreDNS-1.15.0"),
         (images.PAUSE, ["pause", "-v"], "pause.c"),

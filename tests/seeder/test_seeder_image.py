@@ -32,14 +32,19 @@ def test_every_requirement_has_the_version_and_the_hashes_of_the_lock_file() -> 
 
 def test_the_requirements_are_the_seeders_group_and_all_that_it_needs() -> None:
     group = tomllib.loads(Path("pyproject.toml").read_text())["dependency-groups"]["seeder"]
-    needed, open_names = set(), [requirement.partition("==")[0] for requirement in group]
-    while open_names:
-        name = open_names.pop()
-        if name not in needed:
-            needed.add(name)
-            open_names += [each["name"] for each in LOCKED[name].get("dependencies", [])]
+    asked = [re.fullmatch(r"([^[=]+)(?:\[([^]]+)\])?==.*", requirement) for requirement in group]
+    needed: set[tuple[str, str]] = set()
+    # Pairs of a package and an extra of it; the package alone has the extra "".
+    open_pairs = [(name, extra) for match in asked if match for name, extra in [(match[1], ""), (match[1], match[2])]]
+    while open_pairs:
+        name, extra = open_pairs.pop()
+        if extra is not None and (name, extra) not in needed:
+            needed.add((name, extra))
+            package = LOCKED[name]
+            more = package["optional-dependencies"][extra] if extra else package.get("dependencies", [])
+            open_pairs += [(each["name"], one) for each in more for one in ("", *each.get("extra", ()))]
 
-    assert set(requirements()) == needed
+    assert set(requirements()) == {name for name, _ in needed}
 
 
 def test_the_image_runs_without_privileges_from_a_base_that_can_be_pinned() -> None:
@@ -47,4 +52,5 @@ def test_the_image_runs_without_privileges_from_a_base_that_can_be_pinned() -> N
 
     assert "\nFROM ${BASE}\n" in dockerfile
     assert "--require-hashes" in dockerfile
+    assert "COPY weight_seeder /opt/weight-seeder/weight_seeder\n" in dockerfile
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, flags=re.MULTILINE)

@@ -89,15 +89,26 @@ class Engine:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample, summed over the labels that are not given."""
-        families = text_string_to_metric_families(self.get("/metrics").text)
-        found = [sample for family in families for sample in family.samples if sample.name == name]
-        return sum(sample.value for sample in found if labels.items() <= sample.labels.items())
+        return self._metrics(name, **labels)[0]
 
-    def wait_for(self, name: str, value: float) -> None:
+    def _metrics(self, *names: str, **labels: str) -> tuple[float, ...]:
+        """Values of one and the same moment."""
+        families = text_string_to_metric_families(self.get("/metrics").text)
+        samples = [each for family in families for each in family.samples if labels.items() <= each.labels.items()]
+        return tuple(sum(each.value for each in samples if each.name == name) for name in names)
+
+    def wait_for(self, name: str, value: float, **labels: str) -> None:
         """Wait until the sample has this value; the test fails when it never comes."""
         deadline = time.monotonic() + 20
-        while (last := self.metric(name)) != value:
+        while (last := self.metric(name, **labels)) != value:
             assert time.monotonic() < deadline, f"{name} is {last}, not {value}"
+            time.sleep(0.01)
+
+    def wait_for_requests(self, *, running: int, waiting: int) -> None:
+        """Wait until so many run while so many wait: either number comes earlier, in an engine that fills up."""
+        deadline = time.monotonic() + 20
+        while (last := self._metrics("vllm:num_requests_running", "vllm:num_requests_waiting")) != (running, waiting):
+            assert time.monotonic() < deadline, f"{last} run and wait, not {(running, waiting)}"
             time.sleep(0.01)
 
     def terminate(self) -> int:

@@ -36,7 +36,7 @@ def test_a_request_during_the_drain_gets_a_stream_that_is_aborted_with_http_200(
         engines.running(model_folder, tmp_path / "log", "--shutdown-timeout=60") as engine,
         ThreadPoolExecutor(1) as clients,
     ):
-        early = clients.submit(engine.stream, PROMPT, tokens=300)
+        early = clients.submit(engine.stream, PROMPT, tokens=600)
         engine.wait_for("vllm:num_requests_running", 1)
         engine.process.terminate()
         late = engine.stream(PROMPT, tokens=3)

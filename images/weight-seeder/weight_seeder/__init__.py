@@ -1,0 +1,1 @@
+"""Put the weights of one model on a volume: verified, and all of them or nothing."""

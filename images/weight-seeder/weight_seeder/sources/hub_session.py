@@ -1,0 +1,41 @@
+"""The hub client's HTTP session, with faults that the seeder knows how to wait for."""
+
+from __future__ import annotations
+
+import httpx2
+from huggingface_hub import constants, set_client_factory
+from huggingface_hub.utils import logging, parse_ratelimit_headers  # type: ignore[attr-defined]  # documented
+
+from weight_seeder import answers
+from weight_seeder.faults import Transient
+
+
+def configure(*, stall_seconds: float) -> None:
+    """Let every request of the client end after a silence of `stall_seconds`, and leave trying again to the seeder."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    # Its warnings about every try would stand beside our own lines.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    timeout = httpx2.Timeout(stall_seconds).as_dict()
+
+    def limit(request: httpx2.Request) -> None:
+        # The client's listing asks without any limit.
+        request.extensions["timeout"] = timeout
+
+    def client() -> httpx2.Client:
+        return httpx2.Client(event_hooks={"request": [limit], "response": [_raise_transient]}, follow_redirects=True)
+
+    set_client_factory(client)
+
+
+def answer(response: httpx2.Response) -> str:
+    """What the hub answered, in a line; without the query, in which a storage has its signature."""
+    return f"the hub answered {response.status_code} to {response.request.url.copy_with(query=None)}"
+
+
+def _raise_transient(response: httpx2.Response) -> None:
+    if not answers.passes(response.status_code):
+        return
+    limit = parse_ratelimit_headers(response.headers)
+    reset = float(limit.reset_in_seconds) if limit and not limit.remaining else None
+    asked = answers.retry_after(response.headers)
+    raise Transient(answer(response), retry_after=reset if asked is None else asked)

@@ -1,0 +1,254 @@
+"""Weights on the embedded cluster: another revision, the way back, what is cleaned, damaged or killed, every source."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from components.model_weights import weights_folder
+from components.settings.weights import DEFAULT_EXCLUDE, DEFAULT_INCLUDE
+from rehearsal import cluster
+from rehearsal.hub import model
+from rehearsal.images import BUSYBOX
+from tests.cluster.rehearsed import CONTROL, Rehearsed, Streams
+from tests.figures import FIGURES
+from tests.hub.hubs import RunningHub
+
+pytestmark = pytest.mark.cluster
+SOURCES = {edition: f"hf://{model.REPOSITORY}@{model.commit(edition)}" for edition in model.EDITIONS}
+FOLDERS = {edition: weights_folder(source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE) for edition, source in SOURCES.items()}
+SHARD = "model-00002-of-00002.safetensors"
+KILLS = 20
+PATIENCE_S = 90.0
+
+
+@pytest.fixture(autouse=True)
+def as_shipped(rehearsed: Rehearsed) -> Iterator[None]:
+    """Every test starts and ends with the stack as it ships."""
+    rehearsed.restore_configuration()
+    yield
+    rehearsed.restore_configuration()
+
+
+@contextmanager
+def hub_of(rehearsed: Rehearsed) -> Iterator[RunningHub]:
+    """The cluster's hub, which is sound again at the end."""
+    with httpx.Client(trust_env=False) as http:
+        folder = rehearsed.cluster / "hub" / model.REPOSITORY
+        log = rehearsed.cluster / "logs/hub.log"
+        hub = RunningHub(url=f"http://{CONTROL}:{cluster.HUB_PORT}", folder=folder, log=log, http=http)
+        try:
+            yield hub
+        finally:
+            hub.inject()
+
+
+def volume_of(rehearsed: Rehearsed, claim: str = "chat-weights-rehearsal-shared") -> Path:
+    """Where this host has the claim's volume."""
+    name = rehearsed.get("pvc", claim, "--namespace=inference")["spec"]["volumeName"]
+    (folder,) = (rehearsed.cluster / "volumes").glob(f"{name}_*")
+    return folder
+
+
+def published(volume: Path) -> set[str]:
+    """Folders with a marker."""
+    return {path.parent.relative_to(volume).as_posix() for path in volume.glob("*/*/.seeded.json")}
+
+
+def assert_whole(folder: Path, edition: int) -> None:
+    """The folder holds what was selected of this edition, byte for byte, and its manifest says so."""
+    wanted = dict(model.files(edition))
+    manifest = json.loads((folder / ".seeded.json").read_bytes())
+    here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".seeded.json"}
+    assert manifest["source"] == SOURCES[edition]
+    assert {file["path"] for file in manifest["files"]} == here.keys()
+    assert here == {name: content for name, content in wanted.items() if name not in ("LICENSE", "README.md")}
+
+
+def job_of(rehearsed: Rehearsed, what: str, name: str = "chat") -> str:
+    """Name of the one Job of the model that seeds or cleans."""
+    names = [job["metadata"]["name"] for job in rehearsed.get("jobs", "--namespace=inference")]
+    (found,) = [each for each in names if each.startswith(f"{name}-{what}-")]
+    return str(found)
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"it never came about that {what}"
+        time.sleep(0.5)
+
+
+def test_another_revision_is_seeded_beside_the_old_one_and_no_stream_is_lost_on_the_way_there_and_back(
+    rehearsed: Rehearsed,
+) -> None:
+    volume = volume_of(rehearsed)
+    before = job_of(rehearsed, "seed")
+    with hub_of(rehearsed) as hub, Streams(rehearsed.address) as streams:
+        rehearsed.configure("models.chat.source", SOURCES[2])
+        hub.inject()
+        rehearsed.make("up")
+
+        assert job_of(rehearsed, "seed") != before
+        assert published(volume) == {FOLDERS[1], FOLDERS[2]}
+        assert_whole(volume / FOLDERS[2], 2)
+        # The shard that both have is one file, and only the other one was asked for.
+        shards = [request["path"] for request in hub.requests() if request["path"].endswith(".safetensors")]
+        assert {Path(path).name for path in shards} == {SHARD}
+        first = next(name for name, _ in model.files() if name.startswith("model-00001"))
+        assert (volume / FOLDERS[1] / first).samefile(volume / FOLDERS[2] / first)
+        (replica,) = serving(rehearsed)
+        assert replica["metadata"]["annotations"]["inference/weights"] == FOLDERS[2]
+
+        # Back: the old folder is there still, and the hub, which is down now, is not asked.
+        rehearsed.restore_configuration()
+        hub.inject({"kind": "status", "code": 503})
+        rehearsed.make("up")
+        assert hub.injected()["503"] == 0
+        (replica,) = serving(rehearsed)
+        assert replica["metadata"]["annotations"]["inference/weights"] == FOLDERS[1]
+    assert streams.lost == []
+    assert len(streams.completed) >= 3
+
+
+def test_no_revision_stays_that_is_not_kept_and_none_goes_that_a_pod_reads(rehearsed: Rehearsed) -> None:
+    rehearsed.configure("models.chat.source", SOURCES[2])
+    rehearsed.make("up")
+    volume = volume_of(rehearsed)
+    assert published(volume) == {FOLDERS[1], FOLDERS[2]}
+    reader = pod("reader", BUSYBOX, ["sleep", "3600"], annotations={"inference/weights": FOLDERS[1]})
+    reader["metadata"]["labels"] = {"app.kubernetes.io/instance": "chat", "app.kubernetes.io/component": "engine"}
+    try:
+        apply(rehearsed, reader)
+        rehearsed.configure("models.chat.weights.keepRevisions", 0)
+        rehearsed.make("up")
+        assert published(volume) == {FOLDERS[1], FOLDERS[2]}
+    finally:
+        rehearsed.kubectl("delete", "pod", "reader", "--namespace=inference", "--now", "--ignore-not-found")
+    rehearsed.kubectl("delete", "job", job_of(rehearsed, "clean"), "--namespace=inference")
+    rehearsed.make("up")
+    assert published(volume) == {FOLDERS[2]}
+    rehearsed.restore_configuration()
+    rehearsed.make("up")
+    assert_whole(volume / FOLDERS[1], 1)
+
+
+def test_a_replica_refuses_damaged_weights_and_serves_when_they_were_seeded_again(rehearsed: Rehearsed) -> None:
+    rehearsed.make("up")
+    shard = volume_of(rehearsed) / FOLDERS[1] / SHARD
+    os.truncate(shard, shard.stat().st_size // 2)
+    rehearsed.kubectl("delete", "pod", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
+
+    def refused() -> bool:
+        pods = serving(rehearsed)
+        statuses = [each for found in pods for each in found["status"].get("initContainerStatuses", [])]
+        last = [status.get("lastState", {}).get("terminated") for status in statuses]
+        said = [ended["message"] for ended in [*last, *(s["state"].get("terminated") for s in statuses)] if ended]
+        return any(SHARD in line for line in said)
+
+    eventually(refused, "a replica refused the damaged shard")
+    rehearsed.kubectl("delete", "job", job_of(rehearsed, "seed"), "--namespace=inference")
+    # A container that has failed is started again later and later, a new pod at once.
+    rehearsed.kubectl("scale", "deployment/chat", "--replicas=0", "--namespace=inference")
+    rehearsed.make("up")
+    assert_whole(shard.parent, 1)
+    FIGURES["faults injected"] += 1
+
+
+def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehearsed) -> None:
+    """Kill -9 at random moments; whatever is published at any time is whole, and the last run completes it."""
+    rehearsed.make("up")
+    job = rehearsed.get("job", job_of(rehearsed, "seed"), "--namespace=inference")
+    spec = job["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    # A folder of its own, so that nobody reads it.
+    folder = "rehearsal--tiny-llama/killed-0"
+    container["command"] = [folder if word == FOLDERS[1] else word for word in container["command"]]
+    volume, choose = volume_of(rehearsed), random.Random(20261121)  # noqa: S311 - the same times in every run
+    killed = 0
+    with hub_of(rehearsed) as hub:
+        hub.inject({"kind": "throttle", "rate": 4_000_000})
+        for number in range(KILLS):
+            apply(rehearsed, seeding_pod(f"killed-{number}", spec))
+            if kill_seeder(folder, after_s=choose.uniform(0, 1.5)):
+                killed += 1
+            rehearsed.kubectl("delete", "pod", f"killed-{number}", "--namespace=inference", "--now")
+            if (volume / folder).exists():
+                assert_whole(volume / folder, 1)
+        hub.inject()
+        apply(rehearsed, seeding_pod("survivor", spec))
+        rehearsed.kubectl(
+            "wait", "pod/survivor", "--namespace=inference", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s"
+        )
+    assert killed == KILLS
+    assert_whole(volume / folder, 1)
+    rehearsed.kubectl("delete", "pod", "survivor", "--namespace=inference", "--now")
+    FIGURES["seeding pods killed"] += killed
+
+
+def serving(rehearsed: Rehearsed) -> list[Any]:
+    """The replicas that are not about to end."""
+    pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
+    return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
+
+
+def pod(name: str, image: str, command: list[str], annotations: dict[str, str] | None = None) -> dict[str, Any]:
+    """A pod that Pod Security's restricted level lets in."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    identity = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    container = {"name": "main", "image": image, "command": command, "securityContext": security}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "inference", "annotations": annotations or {}},
+        "spec": {"restartPolicy": "Never", "securityContext": identity, "containers": [container]},
+    }
+
+
+def seeding_pod(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The seeding Job's pod without its Job, which would wait longer after every kill."""
+    metadata = {"name": name, "namespace": "inference"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def apply(rehearsed: Rehearsed, manifest: dict[str, Any]) -> None:
+    rehearsed.client.read("create", "--filename=-", text=json.dumps(manifest))
+
+
+def kill_seeder(folder: str, *, after_s: float) -> bool:
+    """Kill the process that seeds `folder`, so long after it has started; False if it ended before."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := seeders(folder)):
+        assert time.monotonic() < deadline, "the seeding pod never started"
+        time.sleep(0.02)
+    time.sleep(after_s)
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def seeders(folder: str) -> list[int]:
+    """Processes of pods, as this host sees them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if folder.encode() in words and b"seed" in words:
+            found.append(int(re.findall(r"\d+", str(path))[0]))
+    return found

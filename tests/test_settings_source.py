@@ -1,0 +1,296 @@
+"""Sources of weights: what is one, and the way out where it is none."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+from weight_seeder.source import open_source
+
+from components.settings import ModelSource, SettingsError, parse, parse_source
+from components.settings.mistakes import LONGEST_VALUE
+from components.settings.schema import SCHEMA_FILE
+from components.settings.source import LONGEST, PATTERN
+from tests.components.samples import SMALLEST, changed, raw
+
+COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
+DIGEST = "c0ffee" * 10 + "0123"
+PINNED = f"@sha256:{DIGEST}"
+KEY = "inference:models.chat.source"
+HUB = "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits"
+S3 = "s3://BUCKET/PREFIX, or s3://BUCKET/PREFIX@sha256:DIGEST with the 64 digits of PREFIX/SHA256SUMS"
+OCI = "oci://REGISTRY/REPOSITORY@sha256:DIGEST with the manifest's 64 digits"
+FOLDER = "file:///PATH@sha256:DIGEST with the 64 digits of PATH/SHA256SUMS"
+IMAGE = "image:///PATH, a folder of the engine's image"
+ANY = (
+    "hf://OWNER/NAME@COMMIT, s3://BUCKET/PREFIX[@sha256:DIGEST], oci://REGISTRY/REPOSITORY@sha256:DIGEST, "
+    "file:///PATH@sha256:DIGEST or image:///PATH"
+)
+CHANGES = "so the weights could change under it"
+CORRECT = "correct the name in the stack file"
+IN_CLEAR = (
+    f"{KEY}: holds credentials in clear; allowed: a source without: {ANY}; take them out and revoke them; "
+    "what signs in is a Secret: weights.credentials, or inference:hfToken"
+)
+SUMS = "find . -type f ! -path '*/.*' ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS && sha256sum SHA256SUMS"
+
+
+def mistakes(source: object) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        parse(raw(changed(SMALLEST, "models.chat.source", source)))
+    return [str(each) for each in error.value.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "location", "revision"),
+    [
+        (f"hf://meta-llama/Llama-3.1-8B@{COMMIT}", "hf", "meta-llama/Llama-3.1-8B", COMMIT),
+        ("s3://my.weights-1/llm/v3", "s3", "my.weights-1/llm/v3", ""),
+        (f"s3://123456/a+b{PINNED}", "s3", "123456/a+b", DIGEST),
+        (f"oci://ghcr.io/team/llama{PINNED}", "oci", "ghcr.io/team/llama", DIGEST),
+        (f"oci://localhost:5000/a__b/c--d.e{PINNED}", "oci", "localhost:5000/a__b/c--d.e", DIGEST),
+        (f"file:///mnt/.hidden/llama{PINNED}", "file", "/mnt/.hidden/llama", DIGEST),
+        ("image:///models/llama-3...1", "image", "/models/llama-3...1", ""),
+    ],
+)
+def test_a_source_has_scheme_location_and_revision(text: str, scheme: Any, location: str, revision: str) -> None:
+    assert parse_source(text) == ModelSource(scheme=scheme, location=location, revision=revision)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem", "allowed", "fix"),
+    [
+        pytest.param(
+            "hf://owner/name@main",
+            f"is not pinned: main is no full commit, {CHANGES}",
+            HUB,
+            "find the commit with: git ls-remote https://huggingface.co/owner/name main",
+            id="a branch of the hub",
+        ),
+        pytest.param(
+            "hf://owner/name",
+            f"is not pinned: it has no commit, {CHANGES}",
+            HUB,
+            "find the commit with: git ls-remote https://huggingface.co/owner/name HEAD",
+            id="a repository of the hub without a revision",
+        ),
+        pytest.param(
+            "hf://owner/name@v1;reboot",
+            f"is not pinned: v1;reboot is no full commit, {CHANGES}",
+            HUB,
+            "find the commit with: git ls-remote https://huggingface.co/owner/name 'v1;reboot'",
+            id="a revision that a shell would run",
+        ),
+        pytest.param(f"hf://name@{COMMIT}", "names no repository OWNER/NAME", HUB, CORRECT, id="no owner"),
+        pytest.param(
+            "s3://Weights/llm",
+            "names no bucket: Weights cannot be the name of one",
+            S3,
+            CORRECT,
+            id="a bucket in upper case",
+        ),
+        pytest.param(
+            "s3://192.168.0.1/llm",
+            "names no bucket: 192.168.0.1 cannot be the name of one",
+            S3,
+            CORRECT,
+            id="an address for a bucket",
+        ),
+        pytest.param("s3://weights", "names no bucket and prefix", S3, CORRECT, id="a bucket without a prefix"),
+        pytest.param(
+            "s3://weights/llm@v2",
+            f"is not pinned: v2 is no full digest, {CHANGES}",
+            S3,
+            "find the digest with: aws s3 cp s3://weights/llm/SHA256SUMS - | sha256sum",
+            id="a version of objects that is no digest",
+        ),
+        pytest.param(
+            "oci://ghcr.io/team/llama:v2",
+            f"is not pinned: v2 is a tag, {CHANGES}",
+            OCI,
+            "find the digest with: oras resolve ghcr.io/team/llama:v2",
+            id="an artifact's tag",
+        ),
+        pytest.param(
+            "oci://localhost:5000/llama",
+            f"is not pinned: it has no digest, {CHANGES}",
+            OCI,
+            "find the digest with: oras resolve localhost:5000/llama:TAG",
+            id="an artifact without a digest, after a port",
+        ),
+        pytest.param(
+            "oci://ghcr.io@sha256:12", "names no registry and repository", OCI, CORRECT, id="a registry alone"
+        ),
+        pytest.param(
+            "file:///mnt/llama",
+            f"is not pinned: it has no digest, {CHANGES}",
+            FOLDER,
+            f"make that file and its digest with: cd /mnt/llama && {SUMS}",
+            id="a folder without a digest",
+        ),
+        pytest.param(f"file://mnt/llama{PINNED}", "names no folder", FOLDER, CORRECT, id="a folder that is relative"),
+        pytest.param(f"file:///mnt/../etc{PINNED}", "names no folder", FOLDER, CORRECT, id="a path that climbs"),
+        pytest.param("image:///", "names no folder", IMAGE, CORRECT, id="no folder of the image"),
+        pytest.param(
+            "meta-llama/Llama-3.1-8B", "is no source", ANY, "write it in one of these forms", id="a name alone"
+        ),
+        pytest.param(
+            "hf://owner/na me", "is no source", ANY, "write it in one of these forms", id="a blank in the middle"
+        ),
+        pytest.param(
+            f"s3://weights/{'a' * 153}",
+            "has 161 characters before the revision, and 160 are the most",
+            S3,
+            CORRECT,
+            id="a name too long for a folder",
+        ),
+    ],
+)
+def test_what_is_no_source_is_one_line_with_the_command_that_resolves_it(
+    source: str, problem: str, allowed: str, fix: str
+) -> None:
+    quoted = json.dumps(source)
+    shown = quoted if len(quoted) <= LONGEST_VALUE else f"{quoted[:LONGEST_VALUE]}..."
+    assert mistakes(source) == [f"{KEY}: {shown} {problem}; allowed: {allowed}; {fix}"]
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("s3://weights/llm/", "s3://weights/llm"),
+        (f" hf://owner/name@{COMMIT}", f"hf://owner/name@{COMMIT}"),
+        (f"hf://owner/name@{COMMIT}\n", f"hf://owner/name@{COMMIT}"),
+        (f"hf://owner/name@{COMMIT.upper()}", f"hf://owner/name@{COMMIT}"),
+        (f"oci://ghcr.io/team/llama:v2{PINNED}", f"oci://ghcr.io/team/llama{PINNED}"),
+        (f"image:///models{PINNED}", "image:///models"),
+    ],
+)
+def test_what_is_almost_a_source_is_told_with_the_one_that_was_meant(source: str, meant: str) -> None:
+    (line,) = mistakes(source)
+    assert " is almost a source; allowed: " in line
+    assert line.endswith(f"; set it with: pulumi config set --path '{KEY}' {meant}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"hf://user:hunter2@owner/name@{COMMIT}",
+        f"hf://hunter2@owner/name@{COMMIT}",
+        "s3://AKIAIOSFODNN7EXAMPLE:hunter2@weights/llm",
+        "s3://AKIAIOSFODNN7EXAMPLE:hun/ter2@weights/llm",
+        f"oci://user:hunter2@ghcr.io/team/llama{PINNED}",
+        "https://user:hunter2@hub.example.com/owner/name",
+        "s3:/user:hunter2@weights/llm",
+        "https://weights.s3.amazonaws.com/llm?X-Amz-Signature=hunter2",
+        "s3://weights/llm?token=hunter2",
+        "https://user:hun\nter2@hub.example.com/owner/name",
+    ],
+)
+def test_credentials_in_a_source_are_refused_and_never_shown(source: str) -> None:
+    assert mistakes(source) == [IN_CLEAR]
+
+
+@pytest.mark.parametrize("address", ["https://user:hunter2@hub.example.com", "http://hub.example.com/?token=hunter2"])
+def test_credentials_in_an_endpoint_are_refused_and_never_shown(address: str) -> None:
+    config = changed(SMALLEST, "models.chat.weights.endpoint", address)
+    with pytest.raises(SettingsError) as error:
+        parse(raw(config))
+    assert str(error.value) == (
+        "inference:models.chat.weights.endpoint: holds credentials in clear; allowed: an address without user, "
+        "password and query; take them out and revoke them; what signs in is a Secret: weights.credentials, or "
+        "inference:hfToken"
+    )
+
+
+# The grammar once more, as the contract of the sources has it, in parts that are easily read.
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+STEP = st.text("aZ09_.+=,-", min_size=1, max_size=8).filter(lambda step: step not in {".", ".."})
+PATH = st.lists(STEP, min_size=1, max_size=4).map("/".join)
+BUCKET = st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", fullmatch=True).filter(
+    lambda name: ".." not in name and not re.fullmatch(r"(\d+\.){3}\d+", name)
+)
+COMPONENT = st.lists(st.text(LETTERS, min_size=1, max_size=4), min_size=1, max_size=3).map("-".join)
+HOST = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,10}[a-z0-9])?(:[0-9]{1,5})?", fullmatch=True)
+OWNER = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,10}", fullmatch=True)
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+SOURCES = st.one_of(
+    st.builds(lambda owner, name, commit: ("hf", f"{owner}/{name}", commit), OWNER, OWNER, HEX.map(lambda x: x[:40])),
+    st.builds(lambda bucket, path, pin: ("s3", f"{bucket}/{path}", pin), BUCKET, PATH, st.just("") | HEX),
+    st.builds(
+        lambda host, names, pin: ("oci", "/".join([host, *names]), pin),
+        HOST,
+        st.lists(COMPONENT, min_size=1, max_size=3),
+        HEX,
+    ),
+    st.builds(lambda path, pin: ("file", f"/{path}", pin), PATH, HEX),
+    st.builds(lambda path: ("image", f"/{path}", ""), PATH),
+)
+
+
+@given(SOURCES)
+def test_every_source_of_the_grammar_is_taken_apart(parts: tuple[Any, str, str]) -> None:
+    scheme, location, revision = parts
+    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
+    text = f"{scheme}://{location}{pin}"
+    assert parse_source(text) == ModelSource(scheme=scheme, location=location, revision=revision)
+
+
+@settings(deadline=None)  # the first of each scheme loads its client
+@given(SOURCES.filter(lambda parts: parts[0] != "image"))
+def test_what_the_settings_take_the_seeder_takes_too(parts: tuple[str, str, str]) -> None:
+    scheme, location, revision = parts
+    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
+    source = open_source(f"{scheme}://{location}{pin}", read_from=Path("/source"))
+    assert source.name == f"{scheme}://{location}{pin}"
+
+
+@given(SOURCES, st.data())
+def test_nothing_else_is_a_source_and_what_is_one_is_put_together_again(
+    parts: tuple[str, str, str], data: st.DataObject
+) -> None:
+    """Any slip in a right source is refused, or gives another source that says exactly what was written."""
+    scheme, location, revision = parts
+    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
+    text = f"{scheme}://{location}{pin}"
+    at = data.draw(st.integers(0, len(text)))
+    slip = data.draw(st.sampled_from(["", "/", "/../", "..", "@", ":", "?", " ", "\n", "A", "g", "//", "%", "é"]))
+    cut = data.draw(st.integers(0, 2))
+    spoilt = text[:at] + slip + text[at + cut :]
+    try:
+        parsed = parse_source(spoilt)
+    except ValueError:
+        return
+    written = {"hf": f"@{parsed.revision}"}.get(parsed.scheme, f"@sha256:{parsed.revision}" if parsed.revision else "")
+    assert f"{parsed.scheme}://{parsed.location}{written}" == spoilt
+    steps = parsed.location.removeprefix("/").split("/")
+    assert {"", ".", ".."}.isdisjoint(steps)
+    assert set(parsed.location) <= set("/:_.+=,-" + LETTERS + LETTERS.upper())
+    assert len(parsed.location) <= LONGEST
+    assert (parsed.revision == "") == (parsed.scheme == "image" or (parsed.scheme == "s3" and "@" not in spoilt))
+    assert len(parsed.revision) in ({40} if parsed.scheme == "hf" else {0, 64})
+
+
+@given(st.text(max_size=200) | SOURCES.map(lambda parts: f"{parts[0]}://{parts[1]}@{parts[2]}"))
+def test_a_refusal_is_one_line_whatever_was_written(text: str) -> None:
+    if re.search(PATTERN, text) and not text.endswith("\n"):
+        parse_source(text)
+        return
+    with pytest.raises(PydanticCustomError) as refused:
+        parse_source(text)
+    assert "\n" not in f"{refused.value} {refused.value.context}"
+
+
+def test_the_folder_that_is_named_after_a_source_has_a_name_that_file_systems_take() -> None:
+    longest = f"weights/{'/'.join('a' * ((LONGEST - 7) // 2))}"
+    assert len(longest) == LONGEST - 1
+    assert len(parse_source(f"s3://{longest}").location.replace("/", "--")) <= 255
+
+
+def test_the_schema_has_the_very_pattern_of_the_loader() -> None:
+    assert json.dumps(PATTERN) in SCHEMA_FILE.read_text()
