@@ -13,6 +13,7 @@ from tests.components.samples import AWS_CREATED, SMALLEST, changed, chat, raw, 
 
 DIGEST = "ab" * 32
 HUB = "hf://owner/listed@" + "1" * 40
+UNLISTED = "hf://owner/other@" + "1" * 40
 S3 = "s3://weights/llm"
 OCI = f"oci://ghcr.io/team/llama@sha256:{DIGEST}"
 FOLDER = f"file:///mnt/llama@sha256:{DIGEST}"
@@ -33,6 +34,8 @@ def _listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def of(source: str, weights: dict[str, Any] | None = None, **model: Any) -> dict[str, Any]:
     """The smallest stack with another source, its `weights`, and other keys of the model."""
     config = changed(SMALLEST, "models.chat.source", source)
+    if source == S3 and weights is not None and "credentials" not in weights:
+        weights = {"serviceAccount": "seeder"} | weights
     for key, value in (({} if weights is None else {"weights": weights}) | model).items():
         config = changed(config, f"models.chat.{key}", value)
     return config
@@ -76,11 +79,18 @@ def mistakes(config: dict[str, Any]) -> list[str]:
             id="a source that the facts do not have, and no size",
         ),
         pytest.param(
-            without(of(S3), "models.chat.weights"),
-            f'{WEIGHTS}.size: is missing, and the program has no list of the files of "{S3}"; allowed: {SIZES}; none '
+            without(of(UNLISTED), "models.chat.weights"),
+            f'{WEIGHTS}.size: is missing, and the program has no list of the files of "{UNLISTED}"; allowed: {SIZES}; none '
             "where there is such a list; make the list with: make model-facts STACK=<name> MODEL=chat, or give "
             "weights.size",
             id="no weights at all",
+        ),
+        pytest.param(
+            changed(changed(SMALLEST, "models.chat.source", S3), "models.chat.weights", {"size": "20Gi"}),
+            f'{WEIGHTS}.credentials: is missing, and "{S3}" is read by nobody without; allowed: a Secret with '
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or serviceAccount with an identity; set it with: "
+            f"pulumi config set --path '{WEIGHTS}.credentials' s3-credentials",
+            id="a bucket that nobody may read, where there is no EKS to make a role for",
         ),
         pytest.param(
             of(HUB, {"size": "9Gi"}),

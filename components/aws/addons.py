@@ -50,9 +50,11 @@ ON_NODES: Final = ("coredns", "aws-ebs-csi-driver", "eks-node-monitoring-agent")
 DRIVERS: Final = {"efs": "aws-efs-csi-driver", "fsx": "aws-fsx-csi-driver"}
 """Those that a kind of storage needs."""
 
-CONFIGURATION: Final = {
+CONFIGURATION: Final[Mapping[str, Mapping[str, object]]] = {
+    # Without it every NetworkPolicy is taken and none is enforced.
+    "vpc-cni": {"enableNetworkPolicy": "true"},
     # Its part that asks the GPUs tolerates nothing by itself, and GPU nodes are tainted.
-    "eks-node-monitoring-agent": {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}}
+    "eks-node-monitoring-agent": {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}},
 }
 """Options other than the add-on's own, by the schema that `aws eks describe-addon-configuration` shows."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Final
 
+from components.settings.eks import EksCluster
 from components.settings.mistakes import Mistake, quote, refused
 from components.settings.model import Model
 from components.settings.schema import allowed, node_at, settings_schema
@@ -85,6 +86,18 @@ def _keys_go_with_the_source(settings: Settings) -> Iterator[Mistake]:
                 "is given together with credentials, whose keys would be used in place of its identity",
                 allowed="credentials, or serviceAccount",
                 fix="take one of the two out",
+            )
+
+
+def _a_bucket_lets_somebody_in(settings: Settings) -> Iterator[Mistake]:
+    for name, model, scheme in _each(settings, in_image=False):
+        nobody = model.weights.credentials is None and model.weights.service_account is None
+        if scheme == "s3" and nobody and not isinstance(settings.cluster, EksCluster):
+            yield refused(
+                ("models", name, "weights", "credentials"),
+                f"is missing, and {quote(model.source)} is read by nobody without",
+                allowed="a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or serviceAccount with an identity",
+                example="s3-credentials",
             )
 
 
@@ -168,6 +181,7 @@ def _the_volume_holds_a_change(settings: Settings) -> Iterator[Mistake]:
 CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     _an_image_with_weights_is_pinned_and_all_there_is,
     _keys_go_with_the_source,
+    _a_bucket_lets_somebody_in,
     _a_folder_is_somewhere,
     _snapshots_are_of_what_can,
     _the_size_is_known,

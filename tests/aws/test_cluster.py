@@ -428,8 +428,16 @@ def test_versions_of_add_ons_are_those_of_the_settings(created: Recorder) -> Non
 def test_gpus_are_watched_on_tainted_nodes_too(created: Recorder) -> None:
     agent = created.named("Addon", "dev-eks-node-monitoring-agent").inputs
     assert json.loads(agent["configurationValues"]) == {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}}
+
+
+def test_policies_for_the_network_are_enforced(created: Recorder) -> None:
+    cni = created.named("Addon", "dev-vpc-cni").inputs
+    assert json.loads(cni["configurationValues"]) == {"enableNetworkPolicy": "true"}
+
+
+def test_other_add_ons_are_installed_as_they_come(created: Recorder) -> None:
     configured = [each.name for each in created.of("Addon") if "configurationValues" in each.inputs]
-    assert configured == ["dev-eks-node-monitoring-agent"]
+    assert sorted(configured) == ["dev-eks-node-monitoring-agent", "dev-vpc-cni"]
 
 
 def test_an_add_on_of_the_users_is_installed_by_its_version() -> None:

@@ -173,7 +173,7 @@ def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehea
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     # A folder of its own, so that nobody reads it.
-    folder = "rehearsal--tiny-llama/killed-0"
+    folder = "rehearsal--tiny-llama/000000000000-00000000"
     container["command"] = [folder if word == FOLDERS[1] else word for word in container["command"]]
     volume, choose = volume_of(rehearsed), random.Random(20261121)  # noqa: S311 - the same times in every run
     killed = 0

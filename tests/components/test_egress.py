@@ -53,7 +53,9 @@ def reached(found: dict[str, Any]) -> list[tuple[set[str], set[tuple[str, int]]]
 
 
 def config(source: str, **weights: Any) -> dict[str, Any]:
-    return changed(changed(SMALLEST, "models.chat.source", source), "models.chat.weights", {"size": "20Gi", **weights})
+    account = {"serviceAccount": "seeder"} if source == BUCKET else {}
+    given = {"size": "20Gi", **account, **weights}
+    return changed(changed(SMALLEST, "models.chat.source", source), "models.chat.weights", given)
 
 
 @pytest.mark.parametrize(

@@ -392,7 +392,7 @@ def hub_source(monkeypatch: pytest.MonkeyPatch, url: str, *, stall_seconds: floa
 
 def body(source: HubSource, size: int, offset: int = 0) -> bytes:
     with source.read(hub_file(size), offset) as chunks:
-        return b"".join(chunks)
+        return b"".join(bytes(chunk) for chunk in chunks)
 
 
 def test_the_token_goes_to_the_hub_and_not_to_the_storage_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,8 +237,21 @@ def test_without_credentials_the_ways_to_give_them_are_named(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
-    with pytest.raises(HopelessError, match=r"no credentials: give the model a Secret .*weights.credentials.*Account"):
+    with pytest.raises(
+        SeedError, match=r"no credentials: give the model a Secret .*weights.credentials.*Account"
+    ) as it:
         source(bucket).files(ALL)
+    # The next pod may have them: those of a new role come late.
+    assert not isinstance(it.value, HopelessError)
+
+
+def test_a_role_that_may_not_read_is_asked_again_since_a_new_one_is_known_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/none")
+    with answering(lambda _: error(403, "AccessDenied")) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        with pytest.raises(SeedError, match="allow s3:ListBucket and s3:GetObject") as fault:
+            source(("bucket", None)).files(ALL)
+    assert not isinstance(fault.value, HopelessError)
 
 
 def test_a_service_account_without_its_role_is_told(

@@ -110,5 +110,5 @@ def _verified(file: File, trailing: Trailing) -> str:
 
 def remove(fetching: Fetching, path: Path) -> None:
     """Remove a file of the work folder."""
-    with fetching.lease.critical():
-        path.unlink(missing_ok=True)
+    fetching.lease.renew()
+    path.unlink(missing_ok=True)

@@ -100,7 +100,10 @@ class Lease:
 
     @contextmanager
     def critical(self) -> Iterator[None]:
-        """What must not happen after a take-over: whoever takes over waits until it has happened."""
+        """What must not happen after a take-over: whoever takes over waits until it has happened.
+
+        For moments only, and for what readers see: while a holder is frozen in here, nobody can take over.
+        """
         with self._guard():
             self.renew()
             yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from botocore.exceptions import (  # type: ignore[import-untyped]
     ClientError,
     CredentialRetrievalError,
@@ -28,6 +30,8 @@ _CHANGED = {
     "NoSuchKey": "it was removed after it was listed: run again for what is there now",
     "404": "it was removed after it was listed: run again for what is there now",
 }
+_IDENTITIES = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""Set in pods that have a role: by EKS Pod Identity, and where a ServiceAccount is annotated with one."""
 _DENIED = f"allow s3:ListBucket and s3:GetObject on it, or {_GIVE}"
 _INVALID = f"the credentials are not valid: {_GIVE}"
 _ELSEWHERE = "the bucket is in another region: set AWS_REGION to it"
@@ -58,7 +62,10 @@ def of_answer(error: ClientError, what: str) -> Exception:
         return HopelessError(f"{line}: mend the trust policy of the role that weights.serviceAccount stands for")
     if code in _CHANGED:
         return SeedError(f"{line}: {_CHANGED[code]}")
-    return HopelessError(f"{line}: {_WAYS_OUT.get(code, 'see what its documentation says of it')}")
+    line = f"{line}: {_WAYS_OUT.get(code, 'see what its documentation says of it')}"
+    # A role that was made with the model is known everywhere only after a while.
+    young = _WAYS_OUT.get(code) is _DENIED and any(name in os.environ for name in _IDENTITIES)
+    return SeedError(line) if young else HopelessError(line)
 
 
 def of_way(error: Exception, what: str) -> Exception:
@@ -68,8 +75,11 @@ def of_way(error: Exception, what: str) -> Exception:
     """
     line, kind = f"cannot {what}", type(error).__name__
     match error:
-        case NoCredentialsError() | PartialCredentialsError():
-            return HopelessError(f"{line}: no credentials: {_GIVE}")
+        case NoCredentialsError():
+            # The pod may have been made a moment before EKS knew of its role: the next one gets its credentials.
+            return SeedError(f"{line}: no credentials: {_GIVE}")
+        case PartialCredentialsError():
+            return HopelessError(f"{line}: half of the credentials: {_GIVE}")
         case CredentialRetrievalError():
             return Transient(f"{line}: the credentials cannot be had now")
         case EndpointConnectionError():
