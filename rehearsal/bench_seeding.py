@@ -1,4 +1,8 @@
-"""How long seeding takes beside `curl` of the same files, from the same server to the same disk, in one run."""
+"""How long seeding takes beside `curl` of the same files, from the same server to the same disk, in one run.
+
+Seeding ends with everything on the disk, curl with what the page cache still holds: so curl's files are brought to the
+disk as well, by `sync`, and its time without that is a figure of its own.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,16 @@ _START_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Seeding:
-    """Seconds of the same download of `size` bytes by the seeder and by curl, a pair each turn.
+    """Seconds of the same download of `size` bytes by the seeder, and by curl to the disk, a pair each turn.
 
-    `after_last_byte_s` is what of the seeder's time came after the last byte was written: the rest of the verification,
-    bringing the files to the disk, and publishing.
+    `curl_alone_s` is what of curl's time is before `sync`. `after_last_byte_s` is what of the seeder's time came after
+    the last byte was written: the rest of the verification, bringing the files to the disk, and publishing.
     """
 
     size: int
     seeder_s: tuple[float, ...]
     curl_s: tuple[float, ...]
+    curl_alone_s: tuple[float, ...]
     after_last_byte_s: tuple[float, ...]
 
 
@@ -67,7 +72,8 @@ def measure(scratch: Path, *, repeats: int, file_bytes: int = FILE_BYTES) -> See
     return Seeding(
         size=FILES * file_bytes,
         seeder_s=tuple(seeded[0] for seeded, _ in turns),
-        curl_s=tuple(curled for _, curled in turns),
+        curl_s=tuple(sum(curled) for _, curled in turns),
+        curl_alone_s=tuple(curled[0] for _, curled in turns),
         after_last_byte_s=tuple(seeded[1] for seeded, _ in turns),
     )
 
@@ -132,19 +138,21 @@ def _seed(url: str, commit: str, volume: Path) -> tuple[float, float]:
     return seconds, published - last_byte
 
 
-def _curl(url: str, commit: str, names: Sequence[str], folder: Path) -> float:
-    """Seconds of one download with curl."""
+def _curl(url: str, commit: str, names: Sequence[str], folder: Path) -> tuple[float, float]:
+    """Seconds of one download with curl, and of bringing its files to the disk."""
     folder.mkdir()
     command = ["curl", "-fsSL", "--parallel", "--parallel-max", str(FILES)]
     for name in names:
         command += ["-o", str(folder / name), f"{url}/{REPOSITORY}/resolve/{commit}/{name}"]
-    seconds = _timed("curl", command, dict(os.environ))
+    download_s = _timed("curl", command, dict(os.environ))
+    sync_s = _timed("sync", ["sync", *(str(folder / name) for name in names)], dict(os.environ), quiet=False)
     shutil.rmtree(folder)
-    return seconds
+    return download_s, sync_s
 
 
-def _timed(what: str, command: Sequence[str], environment: dict[str, str]) -> float:
-    os.sync()  # What came before shall not be written to the disk in this one's time.
+def _timed(what: str, command: Sequence[str], environment: dict[str, str], *, quiet: bool = True) -> float:
+    if quiet:
+        os.sync()  # What came before shall not be written to the disk in this one's time.
     started = time.monotonic()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started

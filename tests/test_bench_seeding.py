@@ -13,28 +13,32 @@ from rehearsal.bench_seeding import Seeding
 from rehearsal.fault import Fault
 
 SEEDING = Seeding(
-    size=1_000_000_000, seeder_s=(5.0, 9.0, 4.0), curl_s=(4.0, 4.5, 3.0), after_last_byte_s=(0.2, 0.25, 0.3)
+    size=1_000_000_000,
+    seeder_s=(5.0, 9.0, 4.0),
+    curl_s=(4.0, 4.5, 3.0),
+    curl_alone_s=(2.5, 2.0, 3.0),
+    after_last_byte_s=(0.2, 0.25, 0.3),
 )
 
 
 def test_seeding_is_held_against_curl_by_medians_and_its_end_is_a_part_of_it() -> None:
-    figure, seeder, end, curl = bench.seeding_figures(SEEDING)
+    figure, seeder, end, curl, alone = bench.seeding_figures(SEEDING)
 
     assert (figure.measured, figure.allowed, figure.ratio) == (1.25, 1.25, 1.0)
     assert figure.note == "0.80 of its throughput, 200 MB/s"
     assert (seeder.measured, seeder.allowed, end.measured, curl.measured) == (5.0, None, 0.25, 4.0)
     assert end.note.startswith("5 %")
+    assert (alone.measured, alone.allowed) == (2.5, None)
+    assert alone.note.endswith("0.50 of its throughput")
 
 
 def test_both_download_the_files_in_turns_and_leave_nothing_behind(tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is what it is compared with")
     measured = bench_seeding.measure(tmp_path / "scratch", repeats=2, file_bytes=1 << 20)
 
     assert measured.size == 4 << 20
     assert len(measured.seeder_s) == len(measured.curl_s) == len(measured.after_last_byte_s) == 2
     assert all(0 <= end < whole for end, whole in zip(measured.after_last_byte_s, measured.seeder_s, strict=True))
-    assert all(seconds > 0 for seconds in measured.curl_s)
+    assert all(0 < alone < whole for alone, whole in zip(measured.curl_alone_s, measured.curl_s, strict=True))
     assert not list((tmp_path / "scratch").iterdir())
 
 

@@ -80,8 +80,8 @@ def mistakes(config: dict[str, Any]) -> list[str]:
         ),
         pytest.param(
             without(of(UNLISTED), "models.chat.weights"),
-            f'{WEIGHTS}.size: is missing, and the program has no list of the files of "{UNLISTED}"; allowed: {SIZES}; none '
-            "where there is such a list; make the list with: make model-facts STACK=<name> MODEL=chat, or give "
+            f'{WEIGHTS}.size: is missing, and the program has no list of the files of "{UNLISTED}"; allowed: {SIZES}; '
+            "none where there is such a list; make the list with: make model-facts STACK=<name> MODEL=chat, or give "
             "weights.size",
             id="no weights at all",
         ),

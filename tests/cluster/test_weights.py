@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ SOURCES = {edition: f"hf://{model.REPOSITORY}@{model.commit(edition)}" for editi
 FOLDERS = {edition: weights_folder(source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE) for edition, source in SOURCES.items()}
 SHARD = "model-00002-of-00002.safetensors"
 KILLS = 20
+KILLED = "killed"
 PATIENCE_S = 90.0
 
 
@@ -167,33 +167,35 @@ def test_a_replica_refuses_damaged_weights_and_serves_when_they_were_seeded_agai
 
 
 def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehearsed) -> None:
-    """Kill -9 at random moments; whatever is published at any time is whole, and the last run completes it."""
+    """Kill -9 at random moments of one seeding; nothing is published before the last run, which completes it."""
     rehearsed.make("up")
     job = rehearsed.get("job", job_of(rehearsed, "seed"), "--namespace=inference")
     spec = job["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    # A folder of its own, so that nobody reads it.
-    folder = "rehearsal--tiny-llama/000000000000-00000000"
-    container["command"] = [folder if word == FOLDERS[1] else word for word in container["command"]]
-    volume, choose = volume_of(rehearsed), random.Random(20261121)  # noqa: S311 - the same times in every run
+    # A volume without the other revisions, whose files would only be linked.
+    claim = next(each["persistentVolumeClaim"] for each in spec["volumes"] if each["name"] == "weights")
+    claim["claimName"] = KILLED
+    choose = random.Random(20261121)  # noqa: S311 - the same times in every run
     killed = 0
-    with hub_of(rehearsed) as hub:
-        hub.inject({"kind": "throttle", "rate": 4_000_000})
-        for number in range(KILLS):
-            apply(rehearsed, seeding_pod(f"killed-{number}", spec))
-            if kill_seeder(folder, after_s=choose.uniform(0, 1.5)):
-                killed += 1
-            rehearsed.kubectl("delete", "pod", f"killed-{number}", "--namespace=inference", "--now")
-            if (volume / folder).exists():
-                assert_whole(volume / folder, 1)
-        hub.inject()
-        apply(rehearsed, seeding_pod("survivor", spec))
-        rehearsed.kubectl(
-            "wait", "pod/survivor", "--namespace=inference", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s"
-        )
-    assert killed == KILLS
-    assert_whole(volume / folder, 1)
-    rehearsed.kubectl("delete", "pod", "survivor", "--namespace=inference", "--now")
+    try:
+        apply(rehearsed, volume_claim(KILLED))
+        with hub_of(rehearsed) as hub:
+            hub.inject({"kind": "throttle", "rate": 1_000_000})
+            for number in range(KILLS):
+                apply(rehearsed, seeding_pod(f"{KILLED}-{number}", spec))
+                killed += kill_seeders(after_s=choose.uniform(0, 2))
+                rehearsed.kubectl("delete", "pod", f"{KILLED}-{number}", "--namespace=inference", "--now")
+                assert published(volume_of(rehearsed, KILLED)) == set()
+            hub.inject()
+            apply(rehearsed, seeding_pod(KILLED, spec))
+            phase = "--for=jsonpath={.status.phase}=Succeeded"
+            rehearsed.kubectl("wait", f"pod/{KILLED}", "--namespace=inference", phase, f"--timeout={PATIENCE_S:.0f}s")
+            shards = [request for request in hub.requests() if request["path"].endswith(".safetensors")]
+        assert killed == KILLS
+        # It went on where the others had stopped.
+        assert any(request["range"] for request in shards)
+        assert_whole(volume_of(rehearsed, KILLED) / FOLDERS[1], 1)
+    finally:
+        rehearsed.kubectl("delete", f"pod/{KILLED}", f"pvc/{KILLED}", "--namespace=inference", "--ignore-not-found")
     FIGURES["seeding pods killed"] += killed
 
 
@@ -226,10 +228,24 @@ def apply(rehearsed: Rehearsed, manifest: dict[str, Any]) -> None:
     rehearsed.client.read("create", "--filename=-", text=json.dumps(manifest))
 
 
-def kill_seeder(folder: str, *, after_s: float) -> bool:
-    """Kill the process that seeds `folder`, so long after it has started; False if it ended before."""
+def volume_claim(name: str) -> dict[str, Any]:
+    """A claim of the rehearsal's shared class."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": "inference"},
+        "spec": {
+            "storageClassName": "rehearsal-shared",
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "64Mi"}},
+        },
+    }
+
+
+def kill_seeders(*, after_s: float) -> bool:
+    """Kill what seeds, so long after it has started; False if it ended before."""
     deadline = time.monotonic() + PATIENCE_S
-    while not (found := seeders(folder)):
+    while not (found := seeders()):
         assert time.monotonic() < deadline, "the seeding pod never started"
         time.sleep(0.02)
     time.sleep(after_s)
@@ -241,14 +257,14 @@ def kill_seeder(folder: str, *, after_s: float) -> bool:
     return True
 
 
-def seeders(folder: str) -> list[int]:
-    """Processes of pods, as this host sees them."""
+def seeders() -> list[int]:
+    """Processes of seeding pods, as this host sees them."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if folder.encode() in words and b"seed" in words:
-            found.append(int(re.findall(r"\d+", str(path))[0]))
+        if b"seed" in words and FOLDERS[1].encode() in words:
+            found.append(int(path.parent.name))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ class Answering:
 
 
 @contextmanager
-def answering(reply: Callable[[Asked], Answer]) -> Iterator[Answering]:
-    """The server for as long as the block runs, on a free port of loopback."""
+def answering(reply: Callable[[Asked], Answer], *, context: ssl.SSLContext | None = None) -> Iterator[Answering]:
+    """The server for as long as the block runs, on a free port of loopback; with a `context` it speaks TLS."""
     asked: list[Asked] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,10 +60,12 @@ def answering(reply: Callable[[Asked], Answer]) -> Iterator[Answering]:
             """The test asks `asked`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield Answering(url=f"http://127.0.0.1:{server.server_port}", asked=asked)
+        yield Answering(url=f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}", asked=asked)
     finally:
         server.shutdown()
         server.server_close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import ssl
@@ -19,7 +18,7 @@ import pytest
 from weight_seeder.cli import main
 from weight_seeder.lock import Lease
 
-from rehearsal.cluster import certificates
+from tests.seeder.certificates import certify
 
 TOKEN = "a-token-of-a-pod"
 
@@ -47,13 +46,6 @@ class Api:
         ]
         rest = {"continue": str(first + 2)} if first + 2 < len(listed) else {}
         return {"kind": "PodList", "metadata": {"resourceVersion": "1"} | rest, "items": items}
-
-
-def certify(folder: Path) -> tuple[Path, Path]:
-    """An authority (ca.crt) in the folder, and the certificate and key of a server on loopback."""
-    certificates._authority(folder, "ca")
-    certificates._certificate(folder, "api", user="api", addresses=(ipaddress.IPv4Address("127.0.0.1"),))
-    return folder / "api.crt", folder / "api.key"
 
 
 @pytest.fixture

@@ -99,9 +99,10 @@ class HubSource:
         length = int(response.headers["content-length"])
         if offset + length != file.size:
             raise WrongContent(f"{file.path}: the hub sends {offset + length} bytes, and announced {file.size}")
-        return self._bulk(response, length) if length > _LARGE_BYTES else response.iter_raw()
+        connection = _socket(response) if length > _LARGE_BYTES else None
+        return response.iter_raw() if connection is None else self._bulk(response, connection, length)
 
-    def _bulk(self, response: httpx2.Response, length: int) -> Iterator[bytes | memoryview]:
+    def _bulk(self, response: httpx2.Response, connection: socket.socket, length: int) -> Iterator[bytes | memoryview]:
         """The body of a large file, read from the socket below the HTTP library, whose parser takes 64 KiB at a time.
 
         That parser is two thirds of the processor time of a download. It keeps nothing back: behind its first chunk
@@ -111,7 +112,6 @@ class HubSource:
         chunk = next(parsed)
         yield chunk
         length -= len(chunk)
-        connection: socket.socket = response.extensions["network_stream"].get_extra_info("socket")
         connection.settimeout(self.stall_seconds)
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         while length and (size := connection.recv_into(buffer[:length])):
@@ -152,6 +152,16 @@ def _file(entry: RepoFile) -> File:
         Digest(kind="sha256", value=entry.lfs.sha256) if entry.lfs else Digest(kind="git-blob", value=entry.blob_id)
     )
     return File(path=entry.path, size=entry.size, digest=digest)
+
+
+def _socket(response: httpx2.Response) -> socket.socket | None:
+    """What the body can be read from; None where that would be ciphertext (TLS in a proxy's TLS) or many streams."""
+    stream = response.extensions["network_stream"]
+    connection: socket.socket | None = stream.get_extra_info("socket")
+    encrypted = stream.get_extra_info("ssl_object") is not None
+    if response.http_version != "HTTP/1.1" or encrypted != isinstance(connection, ssl.SSLSocket):
+        return None
+    return connection
 
 
 def _host(error: Exception) -> str:
