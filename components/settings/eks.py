@@ -71,7 +71,7 @@ class CreateCluster(BaseModel):
     )
     zones: Annotated[tuple[Zone, ...], Field(min_length=2, max_length=6)] = Field(
         description="Availability zones of the VPC, at least two. Those that it is created with stay those of the "
-        "control plane; further ones are for nodes."
+        "control plane and the system nodes; add further ones, for GPU nodes, at the end: one NAT is in the first."
     )
     cidr: VpcCidr = Field(default="10.0.0.0/16", description="Private IPv4 range of the VPC, /16 to /20.")
     nat: Literal["one", "perZone"] = Field(

@@ -32,6 +32,9 @@ _LEFT_OUT = (
     "usr/lib/python3.*/pydoc_data",
 )
 
+BOTOCORE_DATA = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json", "s3", "sts"}
+"""What stays of botocore/data; the Dockerfile of the weight seeder keeps the same."""
+
 
 def python_packages(folder: Path) -> Path:
     """Unpacks this release's Python with the libraries that it needs into the folder, unless it lies there already."""
@@ -94,6 +97,10 @@ def fill_site_packages(root: Path, pinned: str, packages: Path) -> None:
     listed.unlink()
     for path in (*target.glob("bin"), *target.glob(".lock"), *target.rglob("tests")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # Of all of AWS's services, whose models botocore brings, the seeder asks these two.
+    for path in (*target.glob("boto3/data"), *target.glob("boto3/examples"), *target.glob("botocore/data/*")):
+        if path.name not in BOTOCORE_DATA:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     # These name the machine and the moment of the installation.
     for path in (*target.rglob("RECORD"), *target.rglob("direct_url.json"), *target.rglob("uv_cache.json")):
         path.unlink()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from components.model_weights import weights_folder
 from components.settings.weights import DEFAULT_EXCLUDE, DEFAULT_INCLUDE
-from rehearsal import cluster
+from rehearsal import cluster, registry, s3, toolchain
 from rehearsal.hub import model
 from rehearsal.images import BUSYBOX
-from tests.cluster.rehearsed import CONTROL, Rehearsed, Streams
+from rehearsal.places import Places
+from tests.cluster.rehearsed import CONTROL, NAME, Rehearsed, Streams
 from tests.figures import FIGURES
 from tests.hub.hubs import RunningHub
 
@@ -30,6 +34,8 @@ FOLDERS = {edition: weights_folder(source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE) for
 SHARD = "model-00002-of-00002.safetensors"
 KILLS = 20
 KILLED = "killed"
+SHARED = "shared"
+S3_PORT, OCI_PORT = 5555, 5556
 PATIENCE_S = 90.0
 
 
@@ -199,6 +205,55 @@ def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehea
     FIGURES["seeding pods killed"] += killed
 
 
+def test_weights_come_from_a_bucket_an_artifact_and_a_folder_alike(rehearsed: Rehearsed, tmp_path: Path) -> None:
+    """Three more models beside the hub's, each from a source of another kind, in one `make up`."""
+    files = {name: content for name, content in model.files() if name not in ("LICENSE", "README.md")}
+    within = ("nsenter", f"--net=/var/run/netns/{NAME}.control")
+    program = toolchain.ensure_registry(Places.of_user())
+    with (
+        s3.running(tmp_path / "s3", host=CONTROL, port=S3_PORT, within=within) as bucket,
+        registry.running(program, tmp_path / "oci", f"{CONTROL}:{OCI_PORT}", within=within) as address,
+    ):
+        client = s3.client(bucket)
+        client.create_bucket(Bucket="weights")
+        for name, content in files.items():
+            client.put_object(Bucket="weights", Key=f"tiny/1/{name}", Body=content, ChecksumAlgorithm="SHA256")
+        with httpx.Client(base_url=address, trust_env=False) as http:
+            digest = registry.push(http, "models/tiny", files)
+        shared = copied(rehearsed, files)
+        keys = ("AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing")
+        literals = [f"--from-literal={key}" for key in keys]
+        rehearsed.kubectl("create", "secret", "generic", "s3-keys", "--namespace=inference", *literals)
+        sources: dict[str, tuple[str, dict[str, Any]]] = {
+            "bucket": ("s3://weights/tiny/1", {"endpoint": bucket, "credentials": "s3-keys"}),
+            "artifact": (f"oci://registry.example.com/models/tiny@{digest}", {"endpoint": address}),
+            "folder": (f"file:///tiny@sha256:{shared}", {"sourceClaim": SHARED}),
+        }
+        chat = yaml.safe_load((rehearsed.checkout / "Pulumi.local.yaml").read_text())["config"]["inference:models"][
+            "chat"
+        ]
+        try:
+            for name, (source, weights) in sources.items():
+                kept = {key: value for key, value in chat["weights"].items() if key != "endpoint"}
+                rehearsed.configure(f"models.{name}", {**chat, "source": source, "weights": {**kept, **weights}})
+            answered = rehearsed.make("up").stdout
+            for name, (source, _) in sources.items():
+                assert re.search(rf"^{name} is asked", answered, re.MULTILINE)
+                folder = volume_of(rehearsed, f"{name}-weights-rehearsal-shared") / weights_folder(
+                    source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE
+                )
+                here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".seeded.json"}
+                assert here == files
+                text = (folder / ".seeded.json").read_text()
+                assert json.loads(text)["source"] == source
+                assert "testing" not in text
+            assert len(re.findall(r"finish_reason (stop|length)", answered)) == len(sources) + 1
+        finally:
+            rehearsed.restore_configuration()
+            rehearsed.make("up")
+            rehearsed.kubectl("delete", f"pvc/{SHARED}", "secret/s3-keys", "--namespace=inference")
+
+
 def serving(rehearsed: Rehearsed) -> list[Any]:
     """The replicas that are not about to end."""
     pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
@@ -226,6 +281,25 @@ def seeding_pod(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 def apply(rehearsed: Rehearsed, manifest: dict[str, Any]) -> None:
     rehearsed.client.read("create", "--filename=-", text=json.dumps(manifest))
+
+
+def copied(rehearsed: Rehearsed, files: dict[str, bytes]) -> str:
+    """Put a folder `tiny` with a list of its checksums on a claim of its own; gives the sha256 of the list."""
+    apply(rehearsed, volume_claim(SHARED))
+    binder = pod("binder", BUSYBOX, ["true"])
+    binder["spec"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": SHARED}}]
+    binder["spec"]["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
+    apply(rehearsed, binder)
+    ended = "--for=jsonpath={.status.phase}=Succeeded"
+    rehearsed.kubectl("wait", "pod/binder", "--namespace=inference", ended, f"--timeout={PATIENCE_S:.0f}s")
+    rehearsed.kubectl("delete", "pod/binder", "--namespace=inference", "--now")
+    folder = volume_of(rehearsed, SHARED) / "tiny"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    (folder / "SHA256SUMS").write_text(sums)
+    return hashlib.sha256(sums.encode()).hexdigest()
 
 
 def volume_claim(name: str) -> dict[str, Any]:

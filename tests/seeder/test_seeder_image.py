@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from rehearsal.images.contents import BOTOCORE_DATA
+
 IMAGE = Path("images/weight-seeder")
 LOCKED = {package["name"]: package for package in tomllib.loads(Path("uv.lock").read_text())["package"]}
 
@@ -54,3 +56,10 @@ def test_the_image_runs_without_privileges_from_a_base_that_can_be_pinned() -> N
     assert "--require-hashes" in dockerfile
     assert "COPY weight_seeder /opt/weight-seeder/weight_seeder\n" in dockerfile
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, flags=re.MULTILINE)
+
+
+def test_both_ways_to_build_the_image_keep_the_same_of_aws() -> None:
+    dockerfile = (IMAGE / "Dockerfile").read_text()
+    (command,) = re.findall(r"find \. -mindepth 1 (.*?) -exec rm", dockerfile, flags=re.DOTALL)
+
+    assert set(re.findall(r"! -name (\S+)", command)) == BOTOCORE_DATA
