@@ -2,7 +2,8 @@
 
 A NetworkPolicy is about addresses, not names. A host on the internet is therefore any public address at its port; hubs
 and registries hand out their files from other hosts anyway. What has the address of its peer, or a Service's namespace,
-is let through to just that. Who enforces it is the cluster's network plugin, and not each does.
+is let through to just that; of HOST.NAME nobody can tell which of the two it is, so that it counts as both. Who
+enforces it is the cluster's network plugin, and not each does.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ PUBLIC_REGISTRIES: Final = frozenset(
     }
 )
 """Registries that are nowhere private; any other may be."""
-_SERVICE: Final = re.compile(r"^[^.]+\.(?P<namespace>[^.]+)\.svc(\.cluster\.local)?\.?$")
+_SERVICE: Final = re.compile(r"^[^.]+\.(?P<namespace>[^.]+)(?P<certain>\.svc(?:\.cluster\.local)?)?\.?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Destination:
     """The host that a source is at."""
 
     host: str
-    port: int
+    ports: tuple[int, ...]
     public: bool
     """Whether it is on the internet for certain, so that no private address needs to be let through."""
 
@@ -65,13 +66,15 @@ def destination(source: ModelSource, endpoint: str | None) -> Destination | None
         return None
     if endpoint is not None:
         parts = urlsplit(endpoint)
-        return Destination(host=parts.hostname or "", port=parts.port or PORTS[parts.scheme], public=False)
+        ports = _ports(source, parts.port or PORTS[parts.scheme])
+        return Destination(host=parts.hostname or "", ports=ports, public=False)
     if source.scheme == "oci":
         registry = urlsplit(f"https://{source.location}")
         host = registry.hostname or ""
-        return Destination(host=host, port=registry.port or PORTS["https"], public=host in PUBLIC_REGISTRIES)
+        ports = _ports(source, registry.port or PORTS["https"])
+        return Destination(host=host, ports=ports, public=host in PUBLIC_REGISTRIES)
     host = "huggingface.co" if source.scheme == "hf" else "s3.amazonaws.com"
-    return Destination(host=host, port=PORTS["https"], public=True)
+    return Destination(host=host, ports=(PORTS["https"],), public=True)
 
 
 def rules(
@@ -85,7 +88,7 @@ def rules(
     if cidrs:
         found.append(Rule(to=[_block(cidr) for cidr in cidrs]))
     elif where is not None:
-        found.append(_rule(where))
+        found += _rules(where)
     if pod_identity:
         agent, port = POD_IDENTITY
         found.append(Rule(to=[_block(agent)], ports=[_tcp(port)]))
@@ -118,16 +121,26 @@ def _dns() -> Rule:
     )
 
 
-def _rule(where: Destination) -> Rule:
-    service = _SERVICE.match(where.host)
-    if service:
-        # The port of a Service is not that of its pods, which is what a policy sees.
-        return Rule(to=[_namespace(service["namespace"])])
+def _ports(source: ModelSource, port: int) -> tuple[int, ...]:
+    """The port of the host itself; registries sign in and hand out blobs elsewhere, at the usual one."""
+    usual = PORTS["https"]
+    return (port, usual) if source.scheme == "oci" and port != usual else (port,)
+
+
+def _rules(where: Destination) -> list[Rule]:
+    ports = [_tcp(port) for port in where.ports]
     address = _address(where.host)
     if address is not None:
-        return Rule(to=[_block(f"{address}/{address.max_prefixlen}")], ports=[_tcp(where.port)])
+        return [Rule(to=[_block(f"{address}/{address.max_prefixlen}")], ports=ports)]
     left_out = (*PRIVATE, LINK_LOCAL) if where.public else (LINK_LOCAL,)
-    return Rule(to=[_block(EVERYWHERE, *left_out)], ports=[_tcp(where.port)])
+    outside = Rule(to=[_block(EVERYWHERE, *left_out)], ports=ports)
+    service = None if where.public else _SERVICE.match(where.host)
+    if service is None:
+        return [outside]
+    # The port of a Service is not that of its pods, which is what a policy sees.
+    inside = Rule(to=[_namespace(service["namespace"])])
+    # `minio.storage` is a Service's name as well, and looks like `example.com`.
+    return [inside] if service["certain"] else [inside, outside]
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

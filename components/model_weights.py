@@ -18,7 +18,7 @@ from components.source_volume import source_volume
 from components.volume import Place, Volume, digest
 from components.weight_access import token_mount, token_volume
 from components.weight_claim import weight_claim
-from components.weight_seeder import MOUNT, check_container, readers, seeder_command, seeder_container
+from components.weight_seeder import check_container, readers, root, seeder_command, seeder_container
 
 if TYPE_CHECKING:  # stacks without AWS load nothing of it
     from components.aws.connection import EksConnection
@@ -61,7 +61,7 @@ class ModelWeights(pulumi.ComponentResource):
         labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
         claim_name = weight_claim(name, model, volume, namespace=namespace, labels=labels, parent=self)
         folder = weights_folder(model.source, model.weights.include, model.weights.exclude)
-        place = Place(volume=volume, claim_name=claim_name, folder=folder)
+        place = Place(volume=volume, claim_name=claim_name, root=root(volume, name), folder=folder)
         access = seeder_access(
             name, model, volume, namespace=namespace, labels=labels, token=token, eks=eks, parent=self
         )
@@ -69,7 +69,7 @@ class ModelWeights(pulumi.ComponentResource):
         seeder = seeder_container(
             model,
             image,
-            command=seeder_command(model, folder, readers(name, namespace) if volume.per_node else None),
+            command=seeder_command(model, place, readers(name, namespace) if volume.per_node else None),
             env=access.env,
             mounts=[
                 *([origin.mount] if origin else []),
@@ -80,7 +80,7 @@ class ModelWeights(pulumi.ComponentResource):
         volumes = [origin.volume] if origin else []
         if volume.per_node:
             self.mounted = MountedWeights(
-                path=f"{MOUNT}/{folder}",
+                path=place.path,
                 place=place,
                 init_containers=(seeder,),
                 volumes=(token_volume(), *volumes),
@@ -102,9 +102,9 @@ class ModelWeights(pulumi.ComponentResource):
                 parent=self,
             )
             self.mounted = MountedWeights(
-                path=f"{MOUNT}/{folder}",
+                path=place.path,
                 place=place,
-                init_containers=(check_container(model, image, folder),),
+                init_containers=(check_container(model, image, place),),
                 annotations={FOLDER_ANNOTATION: folder},
                 after=(self.seeded,),
             )

@@ -3,7 +3,9 @@
     load estimate      weights / bandwidth + engine start; of the weights the facts' bytes, or else the volume's size
     startup budget     twice the estimate, or probes.startupSeconds; the startup probe gives up after it
     progress deadline  new node + image pull + startup budget + minReadySeconds + grace: from one replica to the next;
-                       and the seeding deadline, where replicas seed their own nodes before the startup probe begins
+                       and the time to seed, where replicas seed their own nodes before the startup probe begins
+    seeding deadline   new node + image pull + time to seed, which is twice the download and a margin
+    cleaning wait      grace and a margin: replicas of the revision before still drain when a rollout has ended
     Pulumi's timeout   as many progress deadlines as replicas are deployed, since surge 1 replaces them one by one
 
 Hence startup budget < progress deadline < Pulumi's timeout, and who gives up first knows the reason best: the kubelet
@@ -57,11 +59,9 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     # The preStop sleep counts towards the grace period.
     grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
     # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
-    rollout = model.rollout
-    arrival = (rollout.node_seconds or 0) + rollout.image_pull_seconds
-    progress_deadline = arrival + startup_budget + rollout.min_ready_seconds + grace
+    progress_deadline = _arrival(model) + startup_budget + model.rollout.min_ready_seconds + grace
     if seeds:
-        progress_deadline += seeding_deadline(model)
+        progress_deadline += seeding_seconds(model)
     return Timing(
         startup_budget=startup_budget,
         grace=grace,
@@ -70,8 +70,18 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     )
 
 
+def cleaning_wait(model: Model) -> int:
+    """Seconds that cleaning waits for replicas that drain."""
+    return timing(model).grace + WAIT_MARGIN
+
+
 def seeding_deadline(model: Model) -> int:
-    """Seconds that the seeding Job may run, retries included: twice the download at the slower of hub and volume."""
+    """Seconds that the seeding Job may run: its pod may need a node first, and has to be pulled."""
+    return _arrival(model) + seeding_seconds(model)
+
+
+def seeding_seconds(model: Model) -> int:
+    """Seconds that seeding may take, retries included: twice the download at the slower of hub and volume."""
     download = _transfer(model, min(model.weights.bandwidth_mbps, HUB_MBPS))
     return math.ceil(SEEDING_SAFETY * download) + SEEDING_MARGIN
 
@@ -79,6 +89,11 @@ def seeding_deadline(model: Model) -> int:
 def seeding_timeout(model: Model) -> int:
     """Seconds that Pulumi waits for the Job, which reports its own deadline first."""
     return seeding_deadline(model) + WAIT_MARGIN
+
+
+def _arrival(model: Model) -> int:
+    """Seconds until a pod's first container starts on a node that is not there yet."""
+    return (model.rollout.node_seconds or 0) + model.rollout.image_pull_seconds
 
 
 def _transfer(model: Model, megabytes_per_second: int) -> float:

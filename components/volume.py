@@ -70,8 +70,15 @@ class Place:
 
     volume: Volume
     claim_name: pulumi.Input[str]
+    root: str
+    """Folder of every container with the volume that is this model's alone; `root` of components/weight_seeder.py."""
     folder: str
-    """The revision that is wanted, relative to the volume's root."""
+    """The revision that is wanted, relative to the root."""
+
+    @property
+    def path(self) -> str:
+        """The revision that is wanted, in every container with the volume."""
+        return f"{self.root}/{self.folder}"
 
 
 def digest(*parts: object) -> str:

@@ -35,7 +35,13 @@ def weight_claim(
         metadata=k8s.meta.v1.ObjectMetaArgs(name=claim_name, namespace=namespace, labels=labels),
         spec=claim_spec(model, volume, volume_name),
         # A node's own copy is a cache, and goes with its node anyway.
-        opts=pulumi.ResourceOptions(parent=parent, protect=model.weights.protect and not volume.per_node),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=model.weights.protect and not volume.per_node,
+            # A computed size is for the claim's first day: that of a smaller model would be refused, since no claim can
+            # shrink.
+            ignore_changes=["spec.resources.requests"] if model.weights.size is None else [],
+        ),
     )
     return claim.metadata.name
 

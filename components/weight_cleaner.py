@@ -12,6 +12,7 @@ from components import egress, pod
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.settings import Model, Settings
+from components.timing import cleaning_wait
 from components.volume import Place, digest
 from components.weight_access import list_pods
 from components.weight_job import job_spec, weight_job, weight_pod
@@ -19,7 +20,9 @@ from components.weight_seeder import clean_command, clean_container, readers
 
 APPLICATION: Final = "weight-cleaner"
 DEADLINE: Final = 900
-"""Seconds for a node to pull the image, and for a network file system to give up some hundred files."""
+"""Seconds for a node to pull the image, and for a network file system to give up some hundred files; beside the wait
+for replicas that drain.
+"""
 
 
 class WeightCleaner(pulumi.ComponentResource):
@@ -46,16 +49,17 @@ class WeightCleaner(pulumi.ComponentResource):
         for key, place in places.items():
             model = models[key]
             labels = {**model.labels, **pod.labels(APPLICATION, key, "weights")}
-            container = clean_container(image, clean_command(model, place.folder, readers(key, namespace)))
+            container = clean_container(image, clean_command(model, place, readers(key, namespace)))
             spec = weight_pod(
                 key, model, place, container, [], account=account, api_token=True, pull_secrets=pull_secrets
             )
+            deadline = DEADLINE + cleaning_wait(model)
             weight_job(
                 f"{key}-clean-{cleaning_digest(model, place)}",
-                job_spec(spec, labels | place.volume.labels, container="clean", deadline=DEADLINE),
+                job_spec(spec, labels | place.volume.labels, container="clean", deadline=deadline),
                 namespace=namespace,
                 labels=labels,
-                deadline=DEADLINE,
+                deadline=deadline,
                 # No input says so, but replicas of the revision before are reading it until the rollout has ended.
                 after=[rollouts[key], *rights],
                 parent=self,

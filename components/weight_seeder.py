@@ -9,7 +9,9 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pod
-from components.settings import Model, Resources, parse_source
+from components.settings import Model, Resources, parse_source, size_bytes
+from components.timing import cleaning_wait
+from components.volume import Place, Volume
 
 MOUNT: Final = "/weights"
 SOURCE_MOUNT: Final = "/source"
@@ -34,28 +36,41 @@ SMALL: Final = Resources.model_validate(
 """For what reads and removes files; the limit of CPUs is what computing checksums at the rate of a disk takes."""
 
 
-def seeder_command(model: Model, folder: str, in_use: pulumi.Input[str] | None = None) -> list[pulumi.Input[str]]:
+def root(volume: Volume, name: str) -> str:
+    """Folder of a model's weights in every container that mounts the volume.
+
+    What no driver provisions, models share: each has a folder of its own there, so that none cleans away another's.
+    """
+    return f"{MOUNT}/{name}" if volume.static else MOUNT
+
+
+def seeder_command(model: Model, place: Place, in_use: pulumi.Input[str] | None = None) -> list[pulumi.Input[str]]:
     """Brings the weights; with `in_use` it first removes what no pod of that selector reads."""
+    weights = model.weights
     source = ["--read-from", SOURCE_MOUNT] if parse_source(model.source).scheme == "file" else []
-    cleaning = [] if in_use is None else ["--keep", str(model.weights.keep_revisions), "--in-use", in_use]
+    # A claim that was told to grow does so when it is mounted, which takes a while.
+    asked = ["--volume-size", str(size_bytes(weights.size))] if weights.size and place.volume.sized else []
+    cleaning = [] if in_use is None else ["--keep", str(weights.keep_revisions), "--in-use", in_use]
     return [
-        *("weight-seeder", "seed", *_wanted(model, folder), *source),
-        *("--workers", str(model.weights.max_workers), "--patience", str(PATIENCE)),
+        *("weight-seeder", "seed", *_wanted(model, place), *_deep(model), *source, *asked),
+        *("--workers", str(weights.max_workers), "--patience", str(PATIENCE)),
         *("--metrics-port", str(METRICS_PORT)),
         *cleaning,
     ]
 
 
-def check_command(model: Model, folder: str) -> list[str]:
+def check_command(model: Model, place: Place) -> list[str]:
     """Ends with 0 only where the folder is published and whole."""
-    deep = ["--checksums"] if model.weights.check == "checksums" else []
-    return ["weight-seeder", "check", *_wanted(model, folder), *deep]
+    return ["weight-seeder", "check", *_wanted(model, place), *_deep(model)]
 
 
-def clean_command(model: Model, folder: str, in_use: pulumi.Input[str]) -> list[pulumi.Input[str]]:
-    """Removes all revisions but this one, the last ones before it, and what a pod of the selector reads."""
-    keep = ("--keep", str(model.weights.keep_revisions))
-    return ["weight-seeder", "clean", "--volume", MOUNT, "--folder", folder, *keep, "--in-use", in_use]
+def clean_command(model: Model, place: Place, in_use: pulumi.Input[str]) -> list[pulumi.Input[str]]:
+    """Removes all revisions but this one, the last ones before it, and what a pod of the selector reads.
+
+    Replicas of the rollout that has just ended may still drain: they are waited for.
+    """
+    keep = ("--keep", str(model.weights.keep_revisions), "--wait", str(cleaning_wait(model)))
+    return ["weight-seeder", "clean", *_where(place), *keep, "--in-use", in_use]
 
 
 def seeder_labels(name: str) -> dict[str, str]:
@@ -75,14 +90,20 @@ def readers(name: str, namespace: pulumi.Input[str]) -> pulumi.Output[str]:
 
 
 def environment(model: Model, *, region: str | None, secret: pulumi.Input[str] | None) -> list[k8s.core.v1.EnvVarArgs]:
-    """What the seeder asks its source with; what signs in is in `secret` alone, where there is one."""
+    """What the seeder asks its source with; what signs in is in `secret` alone, where there is one.
+
+    `region` is the stack's, in which a bucket is unless the settings say another.
+    """
     scheme, endpoint = parse_source(model.source).scheme, model.weights.endpoint
     own = {"HOME": TMP, "USER": "inference"}
     if scheme == "hf":
         own |= {"HF_HOME": f"{TMP}/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if scheme == "s3":
         # The role of the node is not the seeder's, and asking for it takes seconds where nobody answers.
-        own |= {"AWS_EC2_METADATA_DISABLED": "true"} | ({} if region is None else {"AWS_REGION": region})
+        own |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        bucket_region = model.weights.region or region
+        # Not AWS_REGION, which botocore does not read.
+        own |= {} if bucket_region is None else {"AWS_DEFAULT_REGION": bucket_region}
     if endpoint is not None and scheme in ENDPOINTS:
         own |= {ENDPOINTS[scheme]: endpoint}
     if secret is None:
@@ -121,10 +142,10 @@ def seeder_container(
     )
 
 
-def check_container(model: Model, image: str, folder: str) -> k8s.core.v1.ContainerArgs:
+def check_container(model: Model, image: str, place: Place) -> k8s.core.v1.ContainerArgs:
     """Keeps a replica from starting with weights that are not whole; it asks no source, and changes nothing."""
     mount = k8s.core.v1.VolumeMountArgs(name="weights", mount_path=MOUNT, read_only=True)
-    return _small("check", image, check_command(model, folder), mount)
+    return _small("check", image, check_command(model, place), mount)
 
 
 def clean_container(image: str, command: Sequence[pulumi.Input[str]]) -> k8s.core.v1.ContainerArgs:
@@ -147,8 +168,17 @@ def _small(
     )
 
 
-def _wanted(model: Model, folder: str) -> list[str]:
+def _wanted(model: Model, place: Place) -> list[str]:
     """The revision and the selection of its files, alike for seeding and checking."""
     include = [part for pattern in model.weights.include for part in ("--include", pattern)]
     exclude = [part for pattern in model.weights.exclude for part in ("--exclude", pattern)]
-    return ["--source", model.source, "--volume", MOUNT, "--folder", folder, *include, *exclude]
+    return ["--source", model.source, *_where(place), *include, *exclude]
+
+
+def _where(place: Place) -> list[str]:
+    return ["--volume", place.root, "--folder", place.folder]
+
+
+def _deep(model: Model) -> list[str]:
+    """Whether every byte is read: by who seeds as well, since it alone can mend what a replica refuses."""
+    return ["--checksums"] if model.weights.check == "checksums" else []

@@ -127,9 +127,26 @@ def mistakes(config: dict[str, Any]) -> list[str]:
         ),
         pytest.param(
             of(HUB, {"serviceAccount": "loader"}),
-            f"{WEIGHTS}.serviceAccount: means nothing for a source hf://; allowed: none, or a source s3:// or oci://; "
-            "take it out",
+            f"{WEIGHTS}.serviceAccount: means nothing for a source hf://; allowed: none, or a source s3://; take it "
+            "out",
             id="an identity for the hub, which knows tokens",
+        ),
+        pytest.param(
+            of(OCI, {"size": "20Gi", "serviceAccount": "loader"}),
+            f"{WEIGHTS}.serviceAccount: means nothing for a source oci://; allowed: none, or a source s3://; take it "
+            "out",
+            id="an identity for a registry, which knows passwords",
+        ),
+        pytest.param(
+            of(HUB, {"region": "us-west-2"}),
+            f"{WEIGHTS}.region: means nothing for a source hf://; allowed: none, or a source s3://; take it out",
+            id="a region for the hub",
+        ),
+        pytest.param(
+            of(S3, {"size": "20Gi", "region": "US West"}),
+            f'{WEIGHTS}.region: "US West" is not valid; allowed: a region as its S3 service names it, such as '
+            f"us-west-2; set it with: pulumi config set --path '{WEIGHTS}.region' us-west-2",
+            id="what is the name of no region",
         ),
         pytest.param(
             of(FOLDER, {"size": "20Gi", "sourceClaim": "nfs", "credentials": "key"}),
@@ -259,6 +276,7 @@ def test_a_mistake_is_one_line_with_what_is_allowed_and_the_way_out(config: dict
     [
         pytest.param(of(HUB, {"credentials": "hub", "endpoint": "https://hub.example.com"}), id="a private hub"),
         pytest.param(of(S3, {"size": "20Gi", "serviceAccount": "loader", "egress": ["10.0.0.0/8"]}), id="objects"),
+        pytest.param(of(S3, {"size": "20Gi", "region": "garage"}), id="objects of a service with a region of its own"),
         pytest.param(of(OCI, {"size": "20Gi", "credentials": "registry"}), id="an artifact"),
         pytest.param(of(FOLDER, {"size": "20Gi", "sourceClaim": "nfs"}), id="a folder on a claim"),
         pytest.param(of(FOLDER, {"size": "20Gi", "nodeSelector": {"disk": "models"}}), id="a folder on nodes"),

@@ -223,6 +223,9 @@ Image = Annotated[
         "docker.io/vllm/vllm-openai:v0.33.0",
     ),
 ]
+BucketRegion = Annotated[
+    str, _text(r"^[a-z0-9-]+$", "a region as its S3 service names it, such as us-west-2", "us-west-2")
+]
 Region = Annotated[str, _text(r"^[a-z]{2}(-[a-z]+)+-[0-9]$", "an AWS region such as us-west-2", "us-west-2")]
 Zone = Annotated[
     str,

@@ -11,6 +11,7 @@ from components.settings.amounts import Resources
 from components.settings.section import SECTION, over, refusal
 from components.settings.types import (
     NOT_BOOL,
+    BucketRegion,
     Cidr,
     LabelKey,
     LabelValue,
@@ -68,6 +69,9 @@ class Weights(BaseModel):
     endpoint: Url | None = Field(
         default=None, description="Address of a hub, S3 service or registry other than the source's public one."
     )
+    region: BucketRegion | None = Field(
+        default=None, description="Region of the bucket of an s3:// source; without it the stack's, where it has one."
+    )
     credentials: SecretName | None = Field(
         default=None,
         description="Secret of yours in the models' namespace, which only the seeder gets: key token for hf://, "
@@ -75,7 +79,7 @@ class Weights(BaseModel):
     )
     service_account: Name | None = Field(
         default=None,
-        description="ServiceAccount of yours that the seeder runs as, with an identity at the source's cloud.",
+        description="ServiceAccount of yours that the seeder runs as, with an identity that may read an s3:// source.",
     )
     egress: tuple[Cidr, ...] = Field(
         default=(), description="Ranges that the seeder may reach; without it those that follow from the source."
@@ -97,7 +101,7 @@ class Weights(BaseModel):
     )
     check: Literal["sizes", "checksums"] = Field(
         default="sizes",
-        description="What a replica compares with the manifest before it starts; checksums read every byte.",
+        description="What replicas and the seeder compare with the manifest; checksums read every byte.",
     )
     data_source: DataSource | None = Field(default=None, description="What the volume begins as a copy of.")
     snapshot_class: Text | None = Field(

@@ -24,7 +24,8 @@ _KEYS: Final = MappingProxyType(
     {
         "endpoint": _FETCHED,
         "credentials": _FETCHED,
-        "serviceAccount": ("s3", "oci"),
+        "region": ("s3",),
+        "serviceAccount": ("s3",),
         "egress": _FETCHED,
         "sourceClaim": ("file",),
     }

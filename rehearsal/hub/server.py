@@ -33,7 +33,7 @@ _POINTER_BYTES = 132  # Length of a git-lfs pointer to a file with a size of 7 d
 class Hub:
     """What is served: the revisions of each repository by its id, the newest first, and those whose files need `token`.
 
-    The token is a bearer's.
+    The token is a bearer's. Where there is one, another one is refused for what is public as well.
     """
 
     repositories: Mapping[str, Sequence[Repository]]
@@ -84,7 +84,14 @@ class Hub:
         raise HTTPException(404)
 
     def _find(self, request: Request) -> Repository:
-        revisions = self.repositories.get(f"{request.path_params['owner']}/{request.path_params['name']}")
+        repository_id = f"{request.path_params['owner']}/{request.path_params['name']}"
+        given = _given(request)
+        # A gated one takes it for that of somebody who is not let in.
+        if self.token is not None and given and repository_id not in self.gated and not _same(given, self.token):
+            # As the hub does: with no X-Error-Code.
+            message = "Invalid credentials in Authorization header"
+            raise HTTPException(401, detail=message, headers={"X-Error-Message": message})
+        revisions = self.repositories.get(repository_id)
         if not revisions:
             # As the hub does: a stranger may not learn whether the repository is missing or private.
             raise _refusal(404 if "authorization" in request.headers else 401, "RepoNotFound", "Repository not found")
@@ -159,11 +166,19 @@ def _authorize(request: Request, token: str | None) -> None:
     Raises:
         HTTPException: 401 without a token, 403 with another one: both name the repository as gated.
     """
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    given = _given(request)
     if not given:
         raise _refusal(401, "GatedRepo", "Access to this model is restricted. You must be authenticated to access it.")
-    if token is None or not hmac.compare_digest(given.encode(), token.encode()):
+    if token is None or not _same(given, token):
         raise _refusal(403, "GatedRepo", "Access to this model is restricted and you are not in the authorized list.")
+
+
+def _given(request: Request) -> str:
+    return request.headers.get("authorization", "").removeprefix("Bearer ")
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _refusal(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> HTTPException:

@@ -72,12 +72,19 @@ def test_the_job_waits_for_role_and_policy(shared: Recorder) -> None:
 
 def test_the_seeder_knows_the_region_and_where_its_credentials_come_from(shared: Recorder) -> None:
     (container,) = seeding(shared)["containers"]
-    assert {"name": "AWS_REGION", "value": "us-east-2"} in container["env"]
+    # botocore does not read AWS_REGION.
+    assert {"name": "AWS_DEFAULT_REGION", "value": "us-east-2"} in container["env"]
     rules = plain(named(shared, "NetworkPolicy", "chat-weights").inputs)["spec"]["egress"]
     assert rules[-1] == {
         "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
         "ports": [{"port": 80, "protocol": "TCP"}],
     }
+
+
+def test_a_bucket_may_be_in_another_region_than_the_stack() -> None:
+    (container,) = seeding(stored(changed(BUCKET, "models.chat.weights.region", "eu-west-1")))["containers"]
+    regions = [each["value"] for each in container["env"] if "REGION" in each["name"]]
+    assert regions == ["eu-west-1"]
 
 
 @pytest.mark.parametrize("key", ["credentials", "serviceAccount"])

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ SOURCES = {edition: f"hf://{model.REPOSITORY}@{model.commit(edition)}" for editi
 FOLDERS = {edition: weights_folder(source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE) for edition, source in SOURCES.items()}
 SHARD = "model-00002-of-00002.safetensors"
 KILLS = 20
+OWN = (".seeded.json", ".served")
+"""What the seeder keeps beside the files of the model."""
 KILLED = "killed"
 SHARED = "shared"
 S3_PORT, OCI_PORT = 5555, 5556
@@ -76,7 +79,7 @@ def assert_whole(folder: Path, edition: int) -> None:
     """The folder holds what was selected of this edition, byte for byte, and its manifest says so."""
     wanted = dict(model.files(edition))
     manifest = json.loads((folder / ".seeded.json").read_bytes())
-    here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".seeded.json"}
+    here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in OWN}
     assert manifest["source"] == SOURCES[edition]
     assert {file["path"] for file in manifest["files"]} == here.keys()
     assert here == {name: content for name, content in wanted.items() if name not in ("LICENSE", "README.md")}
@@ -135,15 +138,17 @@ def test_no_revision_stays_that_is_not_kept_and_none_goes_that_a_pod_reads(rehea
     assert published(volume) == {FOLDERS[1], FOLDERS[2]}
     reader = pod("reader", BUSYBOX, ["sleep", "3600"], annotations={"inference/weights": FOLDERS[1]})
     reader["metadata"]["labels"] = {"app.kubernetes.io/instance": "chat", "app.kubernetes.io/component": "engine"}
-    try:
-        apply(rehearsed, reader)
-        rehearsed.configure("models.chat.weights.keepRevisions", 0)
-        rehearsed.make("up")
-        assert published(volume) == {FOLDERS[1], FOLDERS[2]}
-    finally:
-        rehearsed.kubectl("delete", "pod", "reader", "--namespace=inference", "--now", "--ignore-not-found")
-    rehearsed.kubectl("delete", "job", job_of(rehearsed, "clean"), "--namespace=inference")
-    rehearsed.make("up")
+    apply(rehearsed, reader)
+    rehearsed.configure("models.chat.weights.keepRevisions", 0)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(rehearsed.make, "up")
+        try:
+            eventually(lambda: cleaning(rehearsed), "a pod that cleans was running")
+            time.sleep(3)
+            assert published(volume) == {FOLDERS[1], FOLDERS[2]}
+        finally:
+            rehearsed.kubectl("delete", "pod", "reader", "--namespace=inference", "--now")
+        done.result()
     assert published(volume) == {FOLDERS[2]}
     rehearsed.restore_configuration()
     rehearsed.make("up")
@@ -242,7 +247,7 @@ def test_weights_come_from_a_bucket_an_artifact_and_a_folder_alike(rehearsed: Re
                 folder = volume_of(rehearsed, f"{name}-weights-rehearsal-shared") / weights_folder(
                     source, DEFAULT_INCLUDE, DEFAULT_EXCLUDE
                 )
-                here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".seeded.json"}
+                here = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in OWN}
                 assert here == files
                 text = (folder / ".seeded.json").read_text()
                 assert json.loads(text)["source"] == source
@@ -258,6 +263,12 @@ def serving(rehearsed: Rehearsed) -> list[Any]:
     """The replicas that are not about to end."""
     pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
     return [each for each in pods if "deletionTimestamp" not in each["metadata"]]
+
+
+def cleaning(rehearsed: Rehearsed) -> bool:
+    """Whether a pod that cleans is at work."""
+    pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/name=weight-cleaner")
+    return any(each["status"]["phase"] == "Running" for each in pods)
 
 
 def pod(name: str, image: str, command: list[str], annotations: dict[str, str] | None = None) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Registration:
     provider: str
     depends_on: list[str]
     protect: bool
+    ignore_changes: list[str]
     timeouts: dict[str, str]
     inputs: dict[str, Any]
 
@@ -71,6 +72,7 @@ class Recorder(mocks.MockMonitor):
                 provider=request.provider,
                 depends_on=list(request.dependencies),
                 protect=request.protect,
+                ignore_changes=list(request.ignoreChanges),
                 timeouts={"create": request.customTimeouts.create, "update": request.customTimeouts.update},
                 inputs=json_format.MessageToDict(request.object),
             )

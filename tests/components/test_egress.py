@@ -66,9 +66,9 @@ def config(source: str, **weights: Any) -> dict[str, Any]:
         (f"oci://ghcr.io/acme/chat@sha256:{SUM}", None, public(443)),
         # A company's registry may have a private address.
         (f"oci://registry.example.com/chat@sha256:{SUM}", None, anywhere(443)),
-        (f"oci://registry.example.com:5000/chat@sha256:{SUM}", None, anywhere(5000)),
-        (f"oci://10.0.0.7:5000/chat@sha256:{SUM}", None, ({"10.0.0.7/32"}, {("TCP", 5000)})),
-        (f"oci://ghcr.io/acme/chat@sha256:{SUM}", "http://mirror.example.com", anywhere(80)),
+        (f"oci://registry.example.com:5000/chat@sha256:{SUM}", None, anywhere(443, 5000)),
+        (f"oci://10.0.0.7:5000/chat@sha256:{SUM}", None, ({"10.0.0.7/32"}, {("TCP", 443), ("TCP", 5000)})),
+        (f"oci://ghcr.io/acme/chat@sha256:{SUM}", "http://mirror.example.com", anywhere(80, 443)),
         (HUB, "https://hub.example.com", anywhere(443)),
         (HUB, "https://hub.example.com:8443/models", anywhere(8443)),
         (HUB, "http://10.77.0.1:8080", ({"10.77.0.1/32"}, {("TCP", 8080)})),
@@ -83,6 +83,23 @@ def test_a_seeder_reaches_its_source_and_resolves_its_name(
 ) -> None:
     given = {} if endpoint is None else {"endpoint": endpoint}
     assert reached(policy(config(source, **given))) == [DNS, rule]
+
+
+@pytest.mark.parametrize(
+    ("source", "endpoint", "ports"),
+    [
+        (BUCKET, "http://minio.storage:9000", (9000,)),
+        (f"oci://registry.storage:5000/chat@sha256:{SUM}", None, (443, 5000)),
+        # A name like that of a Service is one on the internet, too.
+        (HUB, "https://mirror.storage", (443,)),
+    ],
+)
+def test_a_host_that_may_be_a_service_is_reached_in_its_namespace_and_outside(
+    source: str, endpoint: str | None, ports: tuple[int, ...]
+) -> None:
+    given = {} if endpoint is None else {"endpoint": endpoint}
+    found = reached(policy(config(source, **given)))
+    assert found == [DNS, ({"namespace storage"}, set()), anywhere(*ports)]
 
 
 def test_ranges_of_the_user_are_all_that_is_reached() -> None:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.facts import models
-from components.timing import STARTUP_PERIOD, load_estimate, seeding_deadline, seeding_timeout, timing
+from components.timing import (
+    STARTUP_PERIOD,
+    cleaning_wait,
+    load_estimate,
+    seeding_deadline,
+    seeding_seconds,
+    seeding_timeout,
+    timing,
+)
 from rehearsal.hub import model as hub
 from tests.components.samples import AWS_ATTACHED, SMALLEST, changed, chat, settings, without
 
@@ -29,7 +37,7 @@ def test_where_the_files_are_known_their_bytes_are_what_is_transferred(monkeypat
     monkeypatch.setattr(models, "_data", lambda: {config["models"]["chat"]["source"]: files})
     for model in (chat(config), chat(without(config, "models.chat.weights"))):
         assert load_estimate(model) == 128 + 65
-        assert seeding_deadline(model) == 2 * 320 + 600
+        assert seeding_seconds(model) == 2 * 320 + 600
 
 
 def test_weights_in_the_image_load_in_half_the_time_that_their_replica_is_allowed() -> None:
@@ -79,13 +87,25 @@ def test_pulumi_waits_for_one_deployed_replica_after_the_other() -> None:
 
 def test_seeding_may_take_twice_the_download_from_a_slow_hub() -> None:
     # 20 GiB at 50 MB/s are 429.5 s.
-    assert seeding_deadline(chat()) == 859 + 600
-    assert seeding_timeout(chat()) == 1459 + 60
+    assert seeding_seconds(chat()) == 859 + 600
 
 
 def test_a_volume_slower_than_the_hub_bounds_seeding() -> None:
     slow = chat(changed(SMALLEST, "models.chat.weights.bandwidthMBps", 10))
-    assert seeding_deadline(slow) == 4295 + 600
+    assert seeding_seconds(slow) == 4295 + 600
+
+
+def test_a_seeding_job_has_time_for_its_node_and_its_image() -> None:
+    assert seeding_deadline(chat()) == 600 + 1459
+    assert seeding_timeout(chat()) == 600 + 1459 + 60
+    assert seeding_deadline(chat(AWS_ATTACHED)) == 600 + seeding_deadline(chat())
+    quick = {"nodeSeconds": 60, "imagePullSeconds": 30}
+    assert seeding_deadline(chat(changed(SMALLEST, "models.chat.rollout", quick))) == 60 + 30 + 1459
+
+
+def test_cleaning_waits_for_replicas_that_drain() -> None:
+    assert cleaning_wait(chat()) == 325 + 60
+    assert cleaning_wait(chat(changed(SMALLEST, "models.chat.drainSeconds", 3600))) == 3625 + 60
 
 
 @given(

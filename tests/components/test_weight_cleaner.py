@@ -60,6 +60,18 @@ def test_as_many_revisions_stay_as_the_settings_say() -> None:
     assert command["command"][6:8] == ["--keep", "3"]
 
 
+def test_replicas_that_drain_are_waited_for_before_the_job_gives_up() -> None:
+    config = changed(SMALLEST, "models.chat.drainSeconds", 600)
+    spec = plain(named(run_program(config), "Job", "chat-clean-").inputs)["spec"]
+    command = spec["template"]["spec"]["containers"][0]["command"]
+    wait = int(command[command.index("--wait") + 1])
+    grace = plain(named(run_program(config), "Deployment", "chat").inputs)["spec"]["template"]["spec"][
+        "terminationGracePeriodSeconds"
+    ]
+    assert wait == grace + 60
+    assert spec["activeDeadlineSeconds"] == 900 + wait
+
+
 def test_nodes_that_seed_themselves_need_no_cleaner() -> None:
     config = changed(AWS_CREATED, "models", {"draft": AWS_CREATED["models"]["draft"]})
     recorder = stored(config)

@@ -87,7 +87,7 @@ def test_a_claim_is_named_by_its_class_and_by_what_it_is_cloned_from() -> None:
 def test_another_revision_number_or_volume_is_cleaned_once_more() -> None:
     def digest(config: dict[str, Any]) -> str:
         model, volume = of_class(config)
-        return cleaning_digest(model, Place(volume=volume, claim_name="claim", folder=folder(config)))
+        return cleaning_digest(model, Place(volume=volume, claim_name="claim", root="/weights", folder=folder(config)))
 
     assert digest(SMALLEST) == "90091f1e"
     keep = changed(SMALLEST, "models.chat.weights.keepRevisions", 2)

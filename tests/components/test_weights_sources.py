@@ -56,11 +56,11 @@ def test_the_commands_are_complete_and_in_a_fixed_order() -> None:
         "--include *.safetensors --include *.json --exclude consolidated*"
     )
     assert " ".join(command(recorder, "seed")) == (
-        f"weight-seeder seed {wanted} --workers 4 --patience 300 --metrics-port 9110"
+        f"weight-seeder seed {wanted} --volume-size {200 * 2**30} --workers 4 --patience 300 --metrics-port 9110"
     )
     assert " ".join(command(recorder, "engine")) == f"weight-seeder check {wanted}"
     assert " ".join(command(recorder, "clean")) == (
-        f"weight-seeder clean --volume /weights --folder {folder} --keep 1 "
+        f"weight-seeder clean --volume /weights --folder {folder} --keep 1 --wait 695 "
         "--in-use llm/app.kubernetes.io/instance=chat,app.kubernetes.io/component=engine"
     )
 
@@ -79,10 +79,17 @@ def test_the_selector_of_those_in_use_finds_replicas_and_no_pod_that_seeds_or_cl
     assert found[0]["metadata"]["namespace"] == namespace
 
 
-def test_checksums_are_compared_where_a_setting_asks() -> None:
+@pytest.mark.parametrize("work", ["engine", "seed"])
+def test_checksums_are_compared_where_a_setting_asks_by_who_can_mend_as_well(work: str) -> None:
     deep = changed(SMALLEST, "models.chat.weights.check", "checksums")
-    assert command(run_program(deep), "engine")[-1] == "--checksums"
-    assert "--checksums" not in command(run_program(SMALLEST), "engine")
+    assert "--checksums" in command(run_program(deep), work)
+    assert "--checksums" not in command(run_program(SMALLEST), work)
+
+
+def test_checksums_are_compared_by_replicas_that_seed() -> None:
+    recorder = stored(changed(AWS_CREATED, "models.draft.weights.check", "checksums"))
+    replica = plain(named(recorder, "Deployment", "draft").inputs)["spec"]["template"]["spec"]
+    assert "--checksums" in replica["initContainers"][0]["command"]
 
 
 def test_a_replica_looks_at_the_weights_without_touching_them_before_the_engine_starts() -> None:
@@ -158,6 +165,14 @@ def test_a_source_is_asked_with_its_own_credentials_and_no_other_gets_the_hubs_t
 def test_an_endpoint_is_named_as_its_source_s_client_wants_it(name: str, variable: str) -> None:
     config = changed(SOURCES[name], "models.chat.weights.endpoint", "https://store.example.com")
     assert variables(seeder(config))[variable] == "https://store.example.com"
+
+
+def test_a_bucket_is_in_the_region_that_the_settings_say() -> None:
+    config = changed(SOURCES["s3"], "models.chat.weights.region", "garage")
+    found = variables(seeder(config))
+    assert found["AWS_DEFAULT_REGION"] == "garage"
+    assert "AWS_REGION" not in found
+    assert "AWS_DEFAULT_REGION" not in variables(seeder(SOURCES["s3"]))
 
 
 def test_a_secret_of_the_users_takes_the_place_of_the_stacks_token() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.timing import load_estimate, seeding_deadline, timing
+from components.facts import models
+from components.timing import load_estimate, seeding_seconds, timing
 from tests.aws.stored import named, stored
-from tests.components.program import Recorder, plain, public
-from tests.components.samples import AWS_CREATED, COMMIT, changed, settings
+from tests.components.program import Recorder, plain, public, run_program
+from tests.components.samples import AWS_CREATED, COMMIT, SMALLEST, changed, settings, without
 from tests.components.test_restricted import violations
 
 pytestmark = pytest.mark.filterwarnings("ignore:aws.ec2/:DeprecationWarning")
@@ -45,6 +46,69 @@ def test_only_a_volume_with_a_size_is_asked_for_one(created: Recorder) -> None:
     """Elsewhere a claim that grew with `weights.size` would be refused: nothing can resize its volume."""
     sizes = {name: claim(created, name)["resources"]["requests"]["storage"] for name in settings(AWS_CREATED).models}
     assert sizes == {"chat": "20Gi", "draft": "1Mi", "expert": "1Mi", "summary": "1Mi"}
+
+
+def test_a_computed_size_is_for_the_claims_first_day_and_a_given_one_for_every_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kubernetes refuses to shrink a claim, which a smaller revision would ask for."""
+    source = SMALLEST["models"]["chat"]["source"]
+    monkeypatch.setattr(models, "_data", lambda: {source: {"model.safetensors": 2**30}})
+    for config, ignored in ((SMALLEST, []), (without(SMALLEST, "models.chat.weights"), ["spec.resources.requests"])):
+        claim = run_program(config).one("PersistentVolumeClaim")
+        assert claim.ignore_changes == ignored
+        assert "storage" in plain(claim.inputs)["spec"]["resources"]["requests"]
+
+
+def test_a_volume_that_grows_is_waited_for_where_a_size_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(command: list[str]) -> str | None:
+        return command[command.index("--volume-size") + 1] if "--volume-size" in command else None
+
+    def seeder(config: dict[str, Any], name: str) -> list[str]:
+        found: list[str] = template(stored(config), "Job", f"{name}-seed-")["spec"]["containers"][0]["command"]
+        return found
+
+    assert {name: asked(seeder(AWS_CREATED, name)) for name in ("chat", "expert", "summary")} == {
+        "chat": str(20 * 2**30),
+        "expert": None,
+        "summary": None,
+    }
+    source = AWS_CREATED["models"]["chat"]["source"]
+    monkeypatch.setattr(models, "_data", lambda: {source: {"model.safetensors": 6 * 2**30}})
+    assert asked(seeder(without(AWS_CREATED, "models.chat.weights.size"), "chat")) is None
+
+
+@pytest.mark.parametrize("storage", ["lustre", "local"])
+def test_models_that_share_a_volume_have_a_folder_each_and_clean_nowhere_else(storage: str) -> None:
+    """Both see the whole volume, and either would take the folders of the other for earlier revisions of its own."""
+    model = changed(AWS_CREATED["models"]["draft"], "weights.storage", storage)
+    recorder = stored(changed(AWS_CREATED, "models", {"draft": model, "twin": model}))
+    for name in ("draft", "twin"):
+        replica = template(recorder, "Deployment", name)["spec"]
+        (engine,) = replica["containers"]
+        jobs = [template(recorder, "Job", each.name)["spec"] for each in recorder.of("Job") if name in each.name]
+        assert len(jobs) == (2 if storage == "lustre" else 0)
+        containers = [*replica["initContainers"], *(job["containers"][0] for job in jobs)]
+        for each in containers:
+            command = each["command"]
+            assert command[command.index("--volume") + 1] == f"/weights/{name}"
+            folder = command[command.index("--folder") + 1]
+        for each in (engine, *containers):
+            assert [mount["mountPath"] for mount in each["volumeMounts"] if mount["name"] == "weights"] == ["/weights"]
+        assert engine["args"][0] == f"/weights/{name}/{folder}"
+
+
+def test_a_volume_of_one_model_is_its_root(created: Recorder) -> None:
+    roots = {}
+    for name in settings(AWS_CREATED).models:
+        command = template(created, "Deployment", name)["spec"]["initContainers"][0]["command"]
+        roots[name] = command[command.index("--volume") + 1]
+    assert roots == {
+        "chat": "/weights",
+        "draft": "/weights/draft",
+        "expert": "/weights/expert",
+        "summary": "/weights",
+    }
 
 
 def test_what_holds_weights_is_protected_and_a_nodes_cache_is_not(created: Recorder) -> None:
@@ -168,7 +232,7 @@ def test_a_rollout_waits_for_replicas_that_seed_and_the_startup_probe_begins_aft
     model = settings(AWS_CREATED).models["draft"]
     alone, seeding = timing(model), timing(model, seeds=True)
     assert seeding.startup_budget == alone.startup_budget >= load_estimate(model)
-    assert seeding.progress_deadline == alone.progress_deadline + seeding_deadline(model)
+    assert seeding.progress_deadline == alone.progress_deadline + seeding_seconds(model)
     deployment = named(created, "Deployment", "draft")
     assert deployment.inputs["spec"]["progressDeadlineSeconds"] == seeding.progress_deadline
     assert deployment.timeouts["create"] == f"{seeding.deployment_timeout}s"

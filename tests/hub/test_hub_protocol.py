@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    HfHubHTTPError,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -107,6 +108,31 @@ def test_a_gated_repository_gives_its_files_to_the_right_token_only(tmp_path: Pa
                     get_hf_file_metadata(url, token=token)
             assert get_hf_file_metadata(url, token="secret").commit_hash == COMMIT
         assert api(gated).model_info(model.REPOSITORY).gated == "manual"
+
+
+def test_a_wrong_token_is_refused_for_what_is_public_where_a_token_is_known(hub: RunningHub, tmp_path: Path) -> None:
+    paths = [
+        f"/api/models/{model.REPOSITORY}",
+        f"/api/models/{model.REPOSITORY}/tree/{COMMIT}",
+        f"/{model.REPOSITORY}/resolve/{COMMIT}/config.json",
+        f"/{model.REPOSITORY}/resolve/{COMMIT}/{SHARD}",
+    ]
+
+    def asked(hub: RunningHub, path: str, token: str | None) -> httpx.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return hub.http.get(f"{hub.url}{path}", headers=headers, follow_redirects=True)
+
+    with hubs.running(tmp_path, HUB_TOKEN="secret") as public:
+        for path in paths:
+            assert [asked(public, path, token).status_code for token in (None, "secret", "wrong")] == [200, 200, 401]
+            refused = asked(public, path, "wrong")
+            message = "Invalid credentials in Authorization header"
+            assert (refused.json(), refused.headers["X-Error-Message"]) == ({"error": message}, message)
+            assert "X-Error-Code" not in refused.headers
+        with pytest.raises(HfHubHTTPError, match="401") as fault:
+            HfApi(endpoint=public.url, token="wrong").model_info(model.REPOSITORY)
+        assert not isinstance(fault.value, RepositoryNotFoundError)
+    assert [asked(hub, path, "wrong").status_code for path in paths] == [200] * 4
 
 
 def test_folders_are_listed_level_by_level_or_all_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import ssl
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from weight_seeder import trash
 from weight_seeder.cli import main
 from weight_seeder.lock import Lease
 
@@ -135,7 +137,9 @@ def test_the_current_one_and_those_wanted_last_stay(api: Api, volume: Path, keep
     assert left(volume) == stay
     assert intact(volume)
     assert set(api.asked) == {"/api/v1/namespaces/models/pods?labelSelector=app=vllm,inference/model=m"}
-    assert not list((volume / ".incoming").iterdir())
+    assert [path.name for path in (volume / ".incoming").iterdir()] == [".clean.lock"]
+    # It is called after the rollout.
+    assert [path.parent.name for path in volume.rglob(".served")] == [CURRENT.split("/")[1]]
 
 
 def test_what_a_pod_has_in_use_stays_unless_the_pod_is_over(api: Api, volume: Path) -> None:
@@ -275,7 +279,7 @@ def test_pods_are_named_by_namespace_and_selector(
 
 
 def test_a_seeder_of_a_node_makes_room_first_and_seeds_where_it_cannot(
-    api: Api, volume: Path, capsys: pytest.CaptureFixture[str]
+    api: Api, volume: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (volume / CURRENT / ".seeded.json").write_text(
         json.dumps(
@@ -294,7 +298,24 @@ def test_a_seeder_of_a_node_makes_room_first_and_seeds_where_it_cannot(
     assert main(flags) == 0
     assert left(volume) == set(range(6))
     assert "cleaning is put off: the API server answered 500" in capsys.readouterr().out
+    (volume / CURRENT / ".served").unlink()
 
-    api.status = 200
+    def is_not_served_yet(_: Api) -> None:
+        assert not (volume / CURRENT / ".served").exists()
+
+    api.status, api.before = 200, is_not_served_yet
     assert main(flags) == 0
     assert left(volume) == {0, 1}
+    # The replica that has waited for it starts now.
+    assert (volume / CURRENT / ".served").exists()
+
+    api.before = lambda _: None
+    with monkeypatch.context() as full:
+        full.setattr(trash, "remove", refuse)
+        make(volume, folder(2), age=999)
+        assert main(flags) == 0
+    assert "cleaning is put off: [Errno 28] full" in capsys.readouterr().out
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "full")

@@ -206,6 +206,41 @@ def test_retry_after_holds_back_all_downloads(tmp_path: Path) -> None:
     assert (tmp_path / FOLDER / "sub/5").read_bytes() == CONTENT
 
 
+def test_a_source_that_asks_for_more_time_than_there_is_patience_is_given_up_with_a_line_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = time.monotonic()
+    source = Told(at=broken_at(0, fault=Transient("the hub answered 429", retry_after=3600)))
+    with pytest.raises(
+        SeedError,
+        match=r"^sub/weights: the hub answered 429: given up: it asks to be left alone for 3\d\d\d s more, and patience"
+        r" ends after 0 s without a byte$",
+    ) as fault:
+        run(tmp_path, source, patience=0.4)
+
+    assert fault.value.exit_code == 1
+    # Nor sooner: the Job would ask anew.
+    assert 0.4 <= time.monotonic() - begun < 2
+    assert len(source.asked) == 1
+    assert "it asks to be left alone for 3600 s, longer than there is patience" in capsys.readouterr().out
+
+
+def test_what_is_here_is_kept_when_the_source_does_not_answer_for_the_rest_of_it(tmp_path: Path) -> None:
+    @dataclass
+    class Unanswering(Told):
+        @contextmanager
+        def read(self, file: File, offset: int) -> Iterator[Iterator[bytes]]:
+            with super().read(file, offset) as chunks:
+                if len(self.asked) in (2, 3):
+                    raise Transient("the answer is another's")
+                yield chunks
+
+    source = Unanswering(at=broken_at(100_000))
+    run(tmp_path, source)
+    assert seeded(tmp_path)
+    assert [offset for _, offset in source.asked] == [0, 100_000, 100_000, 100_000]
+
+
 def test_no_more_downloads_run_at_a_time_than_workers(tmp_path: Path) -> None:
     running, most = 0, 0
     lock = threading.Lock()
@@ -412,7 +447,7 @@ def test_the_token_goes_to_the_hub_and_not_to_the_storage_that_it_names(monkeypa
         (Answer(status=429, headers={"Retry-After": "3"}), 0, Transient, "the hub answered 429 to http://"),
         (Answer(status=429, headers={"ratelimit": '"api";r=0;t=3'}), 0, Transient, "the hub answered 429 to http://"),
         (Answer(status=503), 0, Transient, "the hub answered 503 to http://"),
-        (Answer(status=403), 0, SeedError, "the hub answered 403 to http://"),
+        (Answer(status=403), 0, HopelessError, "the hub answered 403 to http://"),
         (Answer(status=416), 5, WrongContent, "the hub has no byte 5 of it, and announced 7"),
         (Answer(body=b"weights"), 5, RangeIgnored, ""),
         (Answer(body=b"weight"), 0, WrongContent, "the hub sends 6 bytes, and announced 7"),

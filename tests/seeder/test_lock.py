@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from weight_seeder import lock_file
 from weight_seeder.lock import Lease, LeaseLost
 
 from tests.seeder.seeding import environment
@@ -204,6 +205,58 @@ def test_a_discarded_lock_leaves_no_file_behind(path: Path) -> None:
     again = lease(path)
     assert again.try_acquire()
     again.release()
+
+
+def test_a_lock_that_is_discarded_slowly_is_not_taken_for_a_lost_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    held = lease(path, lost=lost)
+    held.acquire()
+    unlink = Path.unlink
+
+    def slowly(file: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002  # as the method has it
+        unlink(file, missing_ok)
+        time.sleep(LEASE)
+
+    monkeypatch.setattr(Path, "unlink", slowly)
+    held.discard()
+    assert not lost
+
+
+def test_a_release_waits_for_the_renewal_that_is_under_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = lease(path)
+    held.acquire()
+    begun = threading.Event()
+    write, renewed = lock_file.write, []
+
+    def slowly(descriptor: int, owner: str, seconds: float) -> None:
+        begun.set()
+        time.sleep(0.2)
+        write(descriptor, owner, seconds)
+        renewed.append(descriptor)
+
+    monkeypatch.setattr(lock_file, "write", slowly)
+    assert begun.wait(5)
+    held.release()
+
+    assert renewed
+    assert path.read_bytes() == b""
+    with pytest.raises(LeaseLost):
+        held.check()
+
+
+def test_a_lease_lapses_while_the_machine_is_suspended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = lease(path, seconds=30)
+    held.acquire()
+    path.write_text(json.dumps({"owner": "another", "expires": time.time() + 30}))
+    held.check()  # it has not been looked at
+    clock = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: clock(which) + (60 if which == time.CLOCK_BOOTTIME else 0))
+
+    with pytest.raises(LeaseLost):
+        held.check()
+    held.release()
 
 
 @pytest.fixture

@@ -357,10 +357,29 @@ def test_another_host_that_asks_who_it_is_gets_no_answer(monkeypatch: pytest.Mon
         moved = Answer(status=307, headers={"Location": f"{thief.url}/blob"})
         with answering(lambda _: moved) as server:
             monkeypatch.setenv("OCI_ENDPOINT", server.url)
-            with pytest.raises(HopelessError, match="answered 401"):
+            with pytest.raises(Transient, match="answered 401"):
                 source(f"sha256:{'0' * 64}").files(ALL)
 
     assert [asked.headers.get("authorization") for asked in thief.asked] == [None]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_another_host_whose_signature_ran_out_is_asked_again_and_the_registry_is_not(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    file = File(path="m", size=len(MODEL), digest=sha_digest())
+    with answering(lambda _: Answer(status=status)) as storage:
+        for location, kind in ((f"{storage.url}/blob?X-Signature=secret", Transient), ("/blob", HopelessError)):
+            moved = Answer(status=307, headers={"Location": location})
+
+            def reply(asked: Asked, moved: Answer = moved) -> Answer:
+                return Answer(status=status) if asked.path == "/blob" else moved
+
+            with answering(reply) as server:
+                monkeypatch.setenv("OCI_ENDPOINT", server.url)
+                with pytest.raises(kind, match=f"answered {status}") as fault:
+                    read(source(f"sha256:{'0' * 64}"), file)
+            assert "secret" not in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +423,30 @@ def test_a_registry_that_knows_no_ranges_is_noticed(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("OCI_ENDPOINT", server.url)
         with pytest.raises(RangeIgnored):
             read(source(f"sha256:{'0' * 64}"), File(path="m", size=len(MODEL), digest=sha_digest()), 10)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "content_range"),
+    [
+        (200, b"<html>try again", None),
+        (206, MODEL[10:], f"bytes 0-{len(MODEL) - 1}/{len(MODEL)}"),
+        (206, MODEL[10:-1], f"bytes 10-{len(MODEL) - 2}/{len(MODEL) - 1}"),
+        (206, MODEL[9:], f"bytes 10-{len(MODEL) - 1}/{len(MODEL)}"),
+        (206, MODEL[9:], None),
+    ],
+)
+def test_a_wrong_rest_is_refused_before_a_byte_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, content_range: str | None
+) -> None:
+    headers = {"Content-Range": content_range} if content_range else {}
+    file = File(path="m", size=len(MODEL), digest=sha_digest())
+    with answering(lambda _: Answer(status=status, body=body, headers=headers)) as server:
+        monkeypatch.setenv("OCI_ENDPOINT", server.url)
+        with (
+            pytest.raises(Transient, match=r"m: asked for it from byte 10 .*on, and got"),
+            source(f"sha256:{'0' * 64}").read(file, 10),
+        ):
+            pytest.fail("it was taken")
 
 
 def sha_digest() -> Digest:

@@ -285,7 +285,7 @@ def error(status: int, code: str, **headers: str) -> Answer:
         (
             error(301, "PermanentRedirect", **{"x-amz-bucket-region": "eu-west-1"}),
             HopelessError,
-            "the bucket is in another region: set AWS_REGION",
+            "the bucket is in another region: set weights.region to it",
         ),
         (error(400, "InvalidArgument"), HopelessError, "S3 answered 400 InvalidArgument"),
     ],
@@ -340,6 +340,11 @@ def reply(asked: Asked, content: Answer) -> Answer:
     return content
 
 
+def partial(content_range: str, more: bytes = b"") -> Answer:
+    """What is told to be that range, with the bytes from 1000 on."""
+    return Answer(status=206, body=MODEL[1000:] + more, headers={"ETag": '"e"', "Content-Range": content_range})
+
+
 def test_a_connection_that_breaks_is_worth_another_try_after_the_bytes_that_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -363,6 +368,30 @@ def test_an_endpoint_that_knows_no_ranges_is_noticed(monkeypatch: pytest.MonkeyP
         (file,) = store.files(ALL)
         with pytest.raises(RangeIgnored):
             read(store, file, 1000)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Answer(body=b"<html>try again"),
+        partial(f"bytes 0-{len(MODEL) - 1}/{len(MODEL)}"),
+        partial(f"bytes 1000-{len(MODEL) - 2}/{len(MODEL) - 1}"),
+        partial(f"bytes 1000-{len(MODEL)}/{len(MODEL) + 1}"),
+        partial(f"bytes 1000-{len(MODEL) - 1}/{len(MODEL)}", more=b"x"),
+    ],
+)
+def test_a_wrong_rest_is_refused_before_a_byte_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, wrong: Answer
+) -> None:
+    with answering(lambda asked: reply(asked, wrong)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = source(("bucket", None))
+        (file,) = store.files(ALL)
+        with (
+            pytest.raises(Transient, match=r"model: asked for it from byte 1000 .*on, and got"),
+            store.read(file, 1000),
+        ):
+            pytest.fail("it was taken")
 
 
 def test_an_endpoint_that_cannot_be_reached_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_only_the_files_of_the_selection_are_seeded_and_a_wider_one_beside_them_
     assert_seeded(tmp_path)
 
 
-def test_a_linked_file_that_turns_out_damaged_is_fetched_and_the_other_revision_left_alone(
+def test_a_linked_file_that_turns_out_damaged_is_fetched_and_the_other_revision_trusted_no_more(
     hub: RunningHub, tmp_path: Path
 ) -> None:
     other = FOLDER[:-1] + "8"
@@ -116,7 +116,30 @@ def test_a_linked_file_that_turns_out_damaged_is_fetched_and_the_other_revision_
     assert seed(hub, tmp_path)[0] == 0
 
     assert_seeded(tmp_path)
+    # Its readers may have it open: it keeps what it has, until it is seeded again.
     assert (tmp_path / other / SHARD).read_bytes() == bytes(len(CONTENTS[SHARD]))
+    assert not (tmp_path / other / ".seeded.json").exists()
+
+
+def test_bit_rot_in_a_published_file_makes_the_folders_that_share_it_untrusted_and_no_others(
+    hub: RunningHub, tmp_path: Path
+) -> None:
+    sharing, apart = FOLDER[:-1] + "8", FOLDER[:-1] + "9"
+    seed(hub, tmp_path, "--include=*.safetensors", folder=sharing)
+    seed(hub, tmp_path, "--include=*.json", folder=apart)
+    seed(hub, tmp_path)
+    with (published(tmp_path) / SHARD).open("r+b") as shard:
+        shard.write(b"rot")
+
+    code, output, _ = seed(hub, tmp_path, "--checksums")
+
+    assert code == 0
+    assert f"{sharing} shares a damaged file: it is to be seeded again" in output
+    assert_seeded(tmp_path)
+    assert not (tmp_path / sharing / ".seeded.json").exists()
+    assert (tmp_path / apart / ".seeded.json").exists()
+    assert seed(hub, tmp_path, "--include=*.safetensors", folder=sharing)[0] == 0
+    assert (tmp_path / sharing / SHARD).read_bytes() == CONTENTS[SHARD]
 
 
 NAMES = (
@@ -330,7 +353,7 @@ def test_a_flipped_bit_on_the_way_is_refused_and_nothing_is_published(
     assert_seeded(tmp_path)
 
 
-@pytest.mark.parametrize("started", [0, 5_000_000, 8_522_375])
+@pytest.mark.parametrize("started", [0, 8_522_375])
 def test_a_truncated_file_is_refused_and_nothing_is_published(
     hub: RunningHub, tmp_path: Path, damaged: Path, started: int
 ) -> None:
@@ -344,6 +367,25 @@ def test_a_truncated_file_is_refused_and_nothing_is_published(
     assert "the hub sends 8522375 bytes, and announced 8522376" in errors
     assert len(errors.splitlines()) == 1
     assert not published(tmp_path).exists()
+
+
+def test_a_rest_of_another_length_is_not_taken_and_what_is_here_is_kept(
+    hub: RunningHub, tmp_path: Path, damaged: Path
+) -> None:
+    damaged.write_bytes(CONTENTS[SHARD][:-1])
+    part = work(tmp_path) / f"{SHARD}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENTS[SHARD][:5_000_000])
+
+    code, _, errors = seed(hub, tmp_path, "--patience=1")
+
+    assert code == 1
+    assert re.search(r"given up after \d+ s without a byte\n$", errors)
+    assert part.read_bytes() == CONTENTS[SHARD][:5_000_000]
+
+    damaged.write_bytes(CONTENTS[SHARD])
+    assert seed(hub, tmp_path)[0] == 0
+    assert_seeded(tmp_path)
 
 
 def test_two_seeders_of_one_revision_do_not_fight(hub: RunningHub, tmp_path: Path) -> None:
@@ -439,7 +481,7 @@ def test_a_hub_that_cannot_be_reached_is_named(
     )
 
 
-@pytest.mark.parametrize("path", ["../../stray.json", "/etc/passwd", "sub/.seeded.json", ".seeded.json.new"])
+@pytest.mark.parametrize("path", ["../../stray.json", "/etc/passwd", "sub/.seeded.json", ".seeded.json.new", ".served"])
 def test_a_hub_cannot_place_a_file_outside_of_the_folder(
     in_process: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:

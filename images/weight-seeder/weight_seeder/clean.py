@@ -3,121 +3,138 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from weight_seeder import manifest
+from weight_seeder import served, trash
 from weight_seeder.console import say
+from weight_seeder.faults import SeedError
 from weight_seeder.known import published_folders
 from weight_seeder.lock import Lease
 from weight_seeder.volume import INCOMING, Place
 
-_TRASH = ".trash-"
+_POLL_SECONDS = 5.0
 _ABANDONED_SECONDS = 86_400.0
 # SLUG/REVISION-SELECTION as the program names folders; what else lies on a volume belongs to somebody.
 _SEEDED = re.compile(r"[^/]+/([0-9a-f]{12}|unpinned)-[0-9a-f]{8}")
 
 
-def clean(place: Place, *, keep: int, in_use: Callable[[], set[str]], lease: Callable[[Path], Lease]) -> None:
-    """Remove all published folders but that of `place`, the `keep` most recently wanted others, and those in use.
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """All published folders go but that of `place`, the `keep` others that were served last, and those in use.
 
     `in_use` names the folders that pods have; it is asked before and after they were renamed away. `lease` makes the
     lease of a lock file. A folder that is just being seeded or repaired is left alone.
-
-    Raises:
-        SeedError: it is not known what is in use: nothing was removed.
     """
-    root = place.volume
-    (root / INCOMING).mkdir(parents=True, exist_ok=True)
-    used = in_use()
-    _restore(root)
-    others = sorted(_others(place), key=lambda name: _wanted_at(root / name), reverse=True)
-    with ExitStack() as stack:
-        leases = {name: lease(Place(volume=root, folder=name).lock) for name in others[keep:] if name not in used}
-        held = {name: each for name, each in leases.items() if each.try_acquire()}
-        for each in held.values():
-            stack.callback(each.release)
-        removed = _remove(root, list(held), in_use)
-        for name in removed:
-            held[name].discard()
-    say(f"{len(removed)} folders removed, {len(others) - len(removed)} kept beside {place.folder}")
-    _clean_incoming(place, lease)
 
+    place: Place
+    keep: int
+    in_use: Callable[[], set[str]]
+    lease: Callable[[Path], Lease]
 
-def _others(place: Place) -> Iterator[str]:
-    for path in published_folders(place.volume):
-        name = path.relative_to(place.volume).as_posix()
-        if name != place.folder and _SEEDED.fullmatch(name):
-            yield name
+    def run(self, *, wait: float) -> None:
+        """Clean; folders in use that are one too many are waited for, `wait` seconds in all.
 
+        Raises:
+            SeedError: it is not known what is in use: nothing was removed.
+        """
+        end = time.monotonic() + wait
+        lease = self._lease()
+        lease.acquire(busy="this volume is being cleaned")
+        try:
+            left = self._once(lease)
+            self._clean_incoming()
+        finally:
+            lease.release()
+        while left and (seconds := end - time.monotonic()) > 0:
+            time.sleep(min(_POLL_SECONDS, seconds))
+            left = self._again(left)
+        if left:
+            say(f"still in use, and removed after the next change: {', '.join(left)}")
 
-def _wanted_at(folder: Path) -> float:
-    """When it was last asked for; one without a marker is of no use to anybody."""
-    marker = folder / manifest.NAME
-    return marker.stat().st_mtime if marker.is_file() else 0.0
+    def run_unless_another_does(self) -> None:
+        """Clean, but leave it to another one that is at it."""
+        lease = self._lease()
+        if not lease.try_acquire():
+            say("this volume is being cleaned by another")
+            return
+        try:
+            self._once(lease)
+            self._clean_incoming()
+        finally:
+            lease.release()
 
+    def _lease(self) -> Lease:
+        """One cleaner a volume: another would put back what this one has renamed away."""
+        path = self.place.volume / INCOMING / ".clean.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self.lease(path)
 
-def _remove(root: Path, names: Sequence[str], in_use: Callable[[], set[str]]) -> list[str]:
-    """Rename folders away, ask again, and delete those that no pod has come to use meanwhile; returns their names."""
-    if not names:
-        return []
-    for name in names:
-        (root / name).rename(_trash(root, name))
-    try:
-        used = in_use()
-    except BaseException:
-        _restore(root)
-        raise
-    for name in names:
-        if name in used:
-            say(f"{name} is wanted again: left in its place")
-            _trash(root, name).rename(root / name)
-    removed = [name for name in names if name not in used]
-    for name in removed:
-        # The marker goes first: what is half deleted must not look whole if it is put back.
-        (_trash(root, name) / manifest.NAME).unlink(missing_ok=True)
-        shutil.rmtree(_trash(root, name))
-        _remove_if_empty((root / name).parent)
-        say(f"{name} removed")
-    return removed
+    def _again(self, left: list[str]) -> list[str]:
+        """Another round, while pods end; one that is not answered is not the last."""
+        lease = self._lease()
+        if not lease.try_acquire():
+            return left
+        try:
+            return self._once(lease) if set(left) - self.in_use() else left
+        except SeedError as error:
+            say(f"asking again: {error}")
+            return left
+        finally:
+            lease.release()
 
+    def _once(self, cleaning: Lease) -> list[str]:
+        """Remove what can be; returns the folders that go but for the pods that have them."""
+        root = self.place.volume
+        used = self.in_use()
+        trash.restore(root, self.lease)
+        others = sorted(self._others(), key=lambda name: served.rank(root / name), reverse=True)
+        with ExitStack() as stack:
+            leases = {
+                name: self.lease(Place(volume=root, folder=name).lock)
+                for name in others[self.keep :]
+                if name not in used
+            }
+            held = {name: each for name, each in leases.items() if each.try_acquire()}
+            for each in held.values():
+                stack.callback(each.release)
+            cleaning.check()
+            removed = trash.remove(root, list(held), self.in_use)
+            for name in removed:
+                held[name].discard()
+        say(f"{len(removed)} folders removed, {len(others) - len(removed)} kept beside {self.place.folder}")
+        return [name for name in others[self.keep :] if name in used or (name in held and name not in removed)]
 
-def _trash(root: Path, name: str) -> Path:
-    return root / INCOMING / f"{_TRASH}{name.replace('/', '--')}"
+    def _others(self) -> Iterator[str]:
+        for path in published_folders(self.place.volume):
+            name = path.relative_to(self.place.volume).as_posix()
+            if name != self.place.folder and _SEEDED.fullmatch(name):
+                yield name
 
-
-def _restore(root: Path) -> None:
-    """Put back what an interrupted cleaning has renamed away: it is judged anew."""
-    for path in (root / INCOMING).glob(f"{_TRASH}*"):
-        slug, _, revision = path.name.removeprefix(_TRASH).rpartition("--")
-        place = root / slug / revision
-        if place.exists():
-            shutil.rmtree(path)  # seeded anew since
-        else:
-            place.parent.mkdir(exist_ok=True)
-            path.rename(place)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def _clean_incoming(place: Place, lease: Callable[[Path], Lease]) -> None:
-    """Remove unfinished work that nobody has gone on with for a day."""
-    for work in (place.volume / INCOMING).iterdir():
-        if not work.is_dir() or work == place.work or work.name.startswith(_TRASH) or not _is_abandoned(work):
-            continue
-        held = lease(work.with_name(f"{work.name}.lock"))
-        if held.try_acquire():
-            shutil.rmtree(work)
-            held.discard()
-            say(f"{INCOMING}/{work.name} removed: nobody went on with it for a day")
+    def _clean_incoming(self) -> None:
+        """Remove unfinished work that nobody has gone on with for a day."""
+        for work in (self.place.volume / INCOMING).iterdir():
+            if work == self.place.work or work.name.startswith(trash.PREFIX) or not _is_abandoned(work):
+                continue
+            held = self.lease(work.with_name(f"{work.name}.lock"))
+            if not held.try_acquire():
+                continue
+            # Only now is it sure that nobody goes on with it.
+            if _is_abandoned(work):
+                trash.remove_tree(work)
+                held.discard()
+                say(f"{INCOMING}/{work.name} removed: nobody went on with it for a day")
+            else:
+                held.release()
 
 
 def _is_abandoned(work: Path) -> bool:
-    newest = max(path.lstat().st_mtime for path in (work, *work.rglob("*")))
-    return time.time() - newest > _ABANDONED_SECONDS
+    """Whether nothing in a work folder has changed for a day; where something vanishes, somebody is at work."""
+    try:
+        newest = max(path.lstat().st_mtime for path in (work, *work.rglob("*")))
+    except FileNotFoundError:
+        return False
+    return work.is_dir() and time.time() - newest > _ABANDONED_SECONDS

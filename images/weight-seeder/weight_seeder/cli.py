@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from weight_seeder import manifest
+from weight_seeder import manifest, served
 from weight_seeder.console import say, warn
 from weight_seeder.faults import SeedError
 from weight_seeder.files import Selection
@@ -22,6 +23,9 @@ from weight_seeder.retries import Retries
 from weight_seeder.seed import Order, listing, seed
 from weight_seeder.source import open_source
 from weight_seeder.volume import Place, is_full, no_space
+
+if TYPE_CHECKING:
+    from weight_seeder.clean import Cleaning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +58,7 @@ def _seed(arguments: argparse.Namespace) -> None:
         retry_seconds=arguments.retry_seconds,
         checksums=arguments.checksums,
         metrics_port=arguments.metrics_port,
+        volume_size=arguments.volume_size,
     )
     order.place.lock.parent.mkdir(parents=True, exist_ok=True)
     if arguments.in_use:
@@ -62,6 +67,9 @@ def _seed(arguments: argparse.Namespace) -> None:
     lease.acquire()
     try:
         seed(order, lease)
+        if arguments.in_use:
+            # The volume of a node: the replica that waits for this starts next.
+            served.mark(order.place.published)
     finally:
         lease.release()
 
@@ -69,21 +77,26 @@ def _seed(arguments: argparse.Namespace) -> None:
 def _make_room(arguments: argparse.Namespace) -> None:
     """Clean before seeding; where that fails, the space may do all the same."""
     try:
-        _clean(arguments)
-    except SeedError as error:
-        if error.exit_code != SeedError.exit_code:
-            raise
+        _cleaning(arguments).run_unless_another_does()
+    except (SeedError, OSError) as error:
         say(f"cleaning is put off: {error}")
 
 
 def _clean(arguments: argparse.Namespace) -> None:
+    cleaning = _cleaning(arguments)
+    # It is called after the rollout.
+    served.mark(cleaning.place.published)
+    cleaning.run(wait=arguments.wait)
+
+
+def _cleaning(arguments: argparse.Namespace) -> Cleaning:
     # Only where there is an API server: an HTTP client takes its time to load, and a replica waits for its check.
     from weight_seeder import pods  # noqa: PLC0415
-    from weight_seeder.clean import clean  # noqa: PLC0415
+    from weight_seeder.clean import Cleaning  # noqa: PLC0415
 
     asked = pods.parse(arguments.in_use, server=arguments.api_server, account=arguments.service_account)
-    clean(
-        Place(volume=arguments.volume, folder=arguments.folder),
+    return Cleaning(
+        place=Place(volume=arguments.volume, folder=arguments.folder),
         keep=arguments.keep,
         in_use=asked.folders_in_use,
         lease=partial(_lease, arguments),

@@ -74,7 +74,7 @@ def _append(fetching: Fetching, file: File, part: Path, trailing: Trailing, furt
                 if size + len(chunk) > file.size:
                     raise WrongContent(f"{file.path}: the source sends more than the {file.size} bytes announced")
                 fetching.lease.check()
-                _write(fetching, stream.fileno(), chunk)
+                _write(stream.fileno(), chunk)
                 size += len(chunk)
                 fetching.tally.here(file.path, size)
                 if size > furthest:
@@ -85,16 +85,10 @@ def _append(fetching: Fetching, file: File, part: Path, trailing: Trailing, furt
     return size
 
 
-def _write(fetching: Fetching, descriptor: int, chunk: bytes | memoryview) -> None:
-    try:
-        written = os.write(descriptor, chunk)
-        while written < len(chunk):
-            written += os.write(descriptor, memoryview(chunk)[written:])
-    except OSError as error:
-        if not volume.is_full(error):
-            raise
-        needed = fetching.tally.expected_bytes - fetching.tally.bytes
-        raise volume.no_space(needed, fetching.place.volume) from error
+def _write(descriptor: int, chunk: bytes | memoryview) -> None:
+    written = os.write(descriptor, chunk)
+    while written < len(chunk):
+        written += os.write(descriptor, memoryview(chunk)[written:])
 
 
 def _verified(file: File, trailing: Trailing) -> str:

@@ -10,6 +10,7 @@ from weight_seeder import volume
 from weight_seeder.download import Fetching, download, remove
 from weight_seeder.faults import HopelessError, WrongContent
 from weight_seeder.files import File
+from weight_seeder.known import distrust_links
 from weight_seeder.trailing import Trailing
 
 
@@ -70,6 +71,7 @@ def _whole(fetching: Fetching, file: File, path: Path) -> str | None:
         fetching.tally.here(file.path, file.size)
         fetching.tally.done(file.path)
         return digests["sha256"]
+    distrust_links(fetching.place, path, digests["sha256"])
     if path.is_relative_to(fetching.place.work):
         remove(fetching, path)
     fetching.tally.here(file.path, 0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weight_seeder import manifest, volume
+from weight_seeder.console import say
 from weight_seeder.files import File
 from weight_seeder.volume import Place
 
@@ -39,6 +40,24 @@ def link_known(place: Place, files: Sequence[File]) -> int:
     return sum(
         _link(there[key], place.work / file.path) for file in wanted if (key := (file.digest.value, file.size)) in there
     )
+
+
+def distrust_links(place: Place, damaged: Path, sha256: str) -> None:
+    """What is damaged on the disk is so under each of its names: no reader is to trust the folders that list it."""
+    if damaged.stat().st_nlink == 1:
+        return
+    for folder in published_folders(place.volume):
+        found = manifest.read(folder) if folder != place.published else None
+        if found and any(file.sha256 != sha256 and _same(folder / file.path, damaged) for file in found.files):
+            manifest.withdraw(folder)
+            say(f"{folder.relative_to(place.volume)} shares a damaged file: it is to be seeded again")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False
 
 
 def _is_missing(place: Place, file: File) -> bool:

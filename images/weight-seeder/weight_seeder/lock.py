@@ -24,6 +24,8 @@ from weight_seeder.faults import SeedError
 
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 _POLL_SECONDS = 0.5
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One that goes on while the machine is suspended, where there is one: the lease lapses meanwhile."""
 
 
 class LeaseLost(SeedError):
@@ -43,15 +45,16 @@ class Lease:
         self._descriptor = -1
         self._valid_until = 0.0
         self._released = threading.Event()
+        self._keeper: threading.Thread | None = None
         self._with_flock = True
 
-    def acquire(self) -> None:
-        """Wait until the folder is ours."""
+    def acquire(self, *, busy: str = "another seeder is at work on this revision") -> None:
+        """Wait until the folder is ours; `busy` says why, if need be."""
         told = False
         while not self.try_acquire():
             if not told:
                 owner = lock_file.read(self.path)[0] or "one that has just begun"
-                say(f"another seeder is at work on this revision: waiting for it ({owner})")
+                say(f"{busy}: waiting for it ({owner})")
                 told = True
             time.sleep(min(_POLL_SECONDS, self.seconds / 4))
 
@@ -59,13 +62,13 @@ class Lease:
         """Take the folder if nobody has it."""
         taken = self._try()
         if taken:
-            threading.Thread(target=self._keep, name="lease", daemon=True).start()
+            self._keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
+            self._keeper.start()
         return taken
 
     def release(self) -> None:
         """Let the next one in."""
-        self._released.set()
-        self._valid_until = 0.0
+        self._stop_renewing()
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             # Empty means free, on a file system without flock as well. A file that others may wait at is not removed.
@@ -74,14 +77,18 @@ class Lease:
 
     def discard(self) -> None:
         """Let go of what is no more, and leave no lock file behind."""
-        with self.critical():
-            self.path.unlink()
-            self.path.with_suffix(".guard").unlink()
-        self.release()
+        # A renewal in between would find the file gone, and take that for a loss.
+        self._stop_renewing()
+        try:
+            with self.critical():
+                self.path.unlink()
+                self.path.with_suffix(".guard").unlink()
+        finally:
+            self.release()
 
     def check(self) -> None:
         """Raise LeaseLost unless the folder is ours still: before every write."""
-        if time.monotonic() >= self._valid_until:
+        if time.clock_gettime(_CLOCK) >= self._valid_until:
             # A process that was frozen for long wakes up here; perhaps nobody has noticed.
             self.renew()
 
@@ -91,7 +98,7 @@ class Lease:
         Raises:
             LeaseLost: the lock file is another's by now.
         """
-        begun = time.monotonic()
+        begun = time.clock_gettime(_CLOCK)
         if self._descriptor < 0 or not self._ours():
             self._valid_until = 0.0
             raise LeaseLost(f"the lock of {self.path.stem} is another seeder's by now: nothing more is touched")
@@ -133,7 +140,7 @@ class Lease:
     def _take(self, descriptor: int) -> bool:
         self._descriptor = descriptor
         lock_file.write(descriptor, self.owner, self.seconds)
-        self._valid_until = time.monotonic() + self.seconds
+        self._valid_until = time.clock_gettime(_CLOCK) + self.seconds
         return True
 
     def _take_over(self, owner: str) -> bool:
@@ -171,6 +178,13 @@ class Lease:
 
     def _ours(self) -> bool:
         return lock_file.same(self._descriptor, self.path) and lock_file.read(self.path)[0] == self.owner
+
+    def _stop_renewing(self) -> None:
+        """Until it has ended, the thread that renews may write to the lock file."""
+        self._released.set()
+        if self._keeper:
+            self._keeper.join()
+        self._valid_until = 0.0
 
     def _keep(self) -> None:
         while not self._released.wait(self.seconds / 3):

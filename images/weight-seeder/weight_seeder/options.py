@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     _folder(seed)
     _deep(seed)
     seed.add_argument("--workers", type=int, default=4, help="parallel downloads (default: 4)")
+    seed.add_argument(
+        "--volume-size", type=int, default=0, metavar="BYTES", help="what its claim asks for: wait until it has grown"
+    )
     _cleaning(seed, required=False)
     seed.add_argument("--metrics-port", type=int, default=9110, help="port of the metrics (default: 9110); 0: none")
 
@@ -32,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     clean = commands.add_parser("clean", help="remove folders that nobody reads any more")
     _folder(clean)
     _cleaning(clean, required=True)
+    clean.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for pods that end (default: 0)")
 
     listing = commands.add_parser("list", help="print the source's files as JSON")
     _source(listing)
@@ -62,7 +66,7 @@ def _folder(to: argparse.ArgumentParser) -> None:
 
 
 def _cleaning(to: argparse.ArgumentParser, *, required: bool) -> None:
-    to.add_argument("--keep", type=int, required=required, default=1, help="other folders that stay, wanted last")
+    to.add_argument("--keep", type=int, required=required, default=1, help="other folders that stay, served last")
     to.add_argument(
         "--in-use",
         required=required,

@@ -43,10 +43,22 @@ def publish(place: Place, files: Sequence[File], mark: Callable[[Path], None], l
             _replace(place, files, mark)
         else:
             mark(place.work)
-            place.published.parent.mkdir(parents=True, exist_ok=True)
-            place.work.rename(place.published)
+            _appear(place)
         volume.sync(place.published.parent)
         volume.sync(place.volume)
+
+
+def _appear(place: Place) -> None:
+    while True:
+        place.published.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.work.rename(place.published)
+        except FileNotFoundError:
+            # A cleaner has found it empty, and removed it in between.
+            if not place.work.exists():
+                raise
+        else:
+            return
 
 
 def _replace(place: Place, files: Sequence[File], mark: Callable[[Path], None]) -> None:

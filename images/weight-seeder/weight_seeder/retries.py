@@ -42,8 +42,8 @@ class Retries:
         """Wait after a failure, the longer the more there were in a row.
 
         Raises:
-            SeedError: after `patience` seconds without a byte. A pause that the source has asked for is kept to the
-                end first: a Job that starts anew would ask again too early.
+            SeedError: after `patience` seconds without a byte. A pause that the source has asked for is kept up to
+                then first: a Job that starts anew would ask again too early.
         """
         idle = time.monotonic() - self._progressed
         if idle >= self._patience:
@@ -53,11 +53,25 @@ class Retries:
         asked = fault.retry_after or 0.0
         # Other files are from the same source: it has asked all of them.
         self._closed_until = max(self._closed_until, time.monotonic() + asked)
-        self._say(f"{what}: {fault}: trying again in {max(own, asked):.0f} s")
+        if asked > self._patience - idle:
+            self._say(f"{what}: {fault}: it asks to be left alone for {asked:.0f} s, longer than there is patience")
+        else:
+            self._say(f"{what}: {fault}: trying again in {max(own, asked):.0f} s")
         self._stopped.wait(own)
-        self.wait_for_gate()
+        self._wait_patiently(what, fault)
         if self._stopped.is_set():
             raise SeedError(f"{what}: {fault}")
+
+    def _wait_patiently(self, what: str, fault: Transient) -> None:
+        """Wait at the gate; bytes of other files, whose answers had begun, keep patience alive."""
+        while (closed := self._closed_until - time.monotonic()) > 0 and not self._stopped.is_set():
+            left = self._progressed + self._patience - time.monotonic()
+            if left <= 0:
+                raise SeedError(
+                    f"{what}: {fault}: given up: it asks to be left alone for {closed:.0f} s more, and patience"
+                    f" ends after {self._patience:.0f} s without a byte"
+                )
+            self._stopped.wait(min(closed, left))
 
     def until_answered(self, ask: Callable[[], _T], *, what: str) -> _T:
         """What `ask` returns, asked again as long as that may help."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from weight_seeder import manifest, metrics, progress, volume
+from weight_seeder import manifest, metrics, progress, served, space, volume
 from weight_seeder.console import amount, say
 from weight_seeder.download import Fetching
 from weight_seeder.faults import HopelessError
@@ -33,6 +33,8 @@ class Order:
     patience: float
     retry_seconds: float
     checksums: bool
+    volume_size: int = 0
+    """Bytes that the volume has, or will have once it has grown; 0: nobody says."""
     metrics_port: int
 
 
@@ -65,7 +67,8 @@ def seed(order: Order, lease: Lease) -> None:
     if linked:
         say(f"{linked} files are those of another revision on this volume: linked")
     tally = _counted(place, files)
-    _check_space(place, tally)
+    space.ensure(place.volume, tally, promised=order.volume_size, patience=order.patience)
+    retries.progressed()
     fetching = Fetching(
         source=source,
         place=place,
@@ -76,7 +79,7 @@ def seed(order: Order, lease: Lease) -> None:
     )
     server = metrics.serve(tally, source.name, port=order.metrics_port) if order.metrics_port else None
     try:
-        with progress.reported(tally):
+        with progress.reported(tally), space.fault_told(place.volume, tally):
             sha256s = fetch_all(fetching, files, workers=order.workers)
     finally:
         if server:
@@ -93,7 +96,8 @@ def seed(order: Order, lease: Lease) -> None:
             sha256s=sha256s,
         )
 
-    publish(place, files, mark, lease)
+    with space.fault_told(place.volume, tally):
+        publish(place, files, mark, lease)
     say(f"{source.name} is in place: {len(files)} files, {amount(tally.expected_bytes)}")
 
 
@@ -109,7 +113,8 @@ def listing(source: Source, selection: Selection, retries: Retries) -> list[File
     parts = {f"{file.path}{volume.PART}" for file in files}
     for path in (PurePosixPath(file.path) for file in files):
         # The source is not trusted with where a file goes.
-        odd = path.is_absolute() or ".." in path.parts or path.name.startswith(manifest.NAME) or "\0" in str(path)
+        odd = path.is_absolute() or ".." in path.parts or path.name.startswith((manifest.NAME, served.NAME))
+        odd = odd or "\0" in str(path)
         if odd or not path.parts or str(path) in parts:
             raise HopelessError(
                 f"{source.name} holds a file with the name {str(path)!r}, which has no place in the folder"
@@ -126,9 +131,3 @@ def _counted(place: Place, files: Sequence[File]) -> Tally:
         begun = volume.size_of(volume.part(path)) or 0
         tally.here(file.path, file.size if file.size in sizes else min(begun, file.size))
     return tally
-
-
-def _check_space(place: Place, tally: Tally) -> None:
-    needed = tally.expected_bytes - tally.bytes
-    if needed > volume.free_bytes(place.volume):
-        raise volume.no_space(needed, place.volume)

@@ -44,6 +44,10 @@ class Tally:
         """So many bytes of a file were read back."""
         self._verified[path] = size
 
+    def lost(self, path: str) -> None:
+        """What of a file was not read back has not got to the disk."""
+        self._here[path] = self._verified[path]
+
     def done(self, path: str) -> None:
         """A file is whole and right."""
         self._done.add(path)

@@ -52,8 +52,7 @@ class Trailing:
         """So many bytes were written. Raises OSError where the ones before them did not get to the disk."""
         with self._changed:
             self._written = size
-            if self._fault:
-                raise self._fault
+            self._raise_fault()
             if size >= self._awaited:
                 self._changed.notify()
 
@@ -64,9 +63,13 @@ class Trailing:
             OSError: the file could not be brought to the disk, or not be read.
         """
         self._thread.join()
-        if self._fault:
-            raise self._fault
+        self._raise_fault()
         return {kind: each.hexdigest() for kind, each in self._hashers.items()}
+
+    def _raise_fault(self) -> None:
+        if self._fault:
+            self._tally.lost(self._file.path)
+            raise self._fault
 
     def _follow(self) -> None:
         try:

@@ -66,12 +66,16 @@ def free_bytes(volume: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def total_bytes(volume: Path) -> int:
+    """The size of the volume."""
+    found = os.statvfs(volume)
+    return found.f_blocks * found.f_frsize
+
+
 def no_space(needed: int, volume: Path) -> HopelessError:
-    """The fault of a volume that is too small for what is still to come."""
-    return HopelessError(
-        f"no space: {needed} bytes are still to come and {free_bytes(volume)} are free on {volume}: enlarge it, or"
-        " lower keepRevisions"
-    )
+    """The fault of a volume that is too small: for `needed` bytes of files, or for what names them."""
+    what = f"{needed} bytes are still to come" if needed else "a name or a marker is still to be written"
+    return HopelessError(f"no space: {what} and {free_bytes(volume)} are free on {volume}: enlarge it (weights.size)")
 
 
 def is_full(error: OSError) -> bool:

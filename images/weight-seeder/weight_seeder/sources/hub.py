@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_url
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, not in its __all__
     build_hf_headers,
@@ -21,11 +28,13 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
     hf_raise_for_status,
 )
 
-from weight_seeder.faults import HopelessError, RangeIgnored, SeedError, Transient, WrongContent
+from weight_seeder.faults import HopelessError, SeedError, Transient, WrongContent
 from weight_seeder.files import Digest, File, Selection
-from weight_seeder.sources import hub_session
+from weight_seeder.sources import hub_session, replies
 
 _PARTIAL, _BEYOND_THE_END = 206, 416
+_NOT_YOU, _NOT_THIS = (401, 403), (400, 404)
+_GIVEN_BY = "inference:hfToken, or the Secret that weights.credentials names"
 _LARGE_BYTES = 1 << 20
 _CHUNK_BYTES = 256 << 10
 """Fits into a processor's own cache: what was received is written from there."""
@@ -67,7 +76,10 @@ class HubSource:
     def files(self, selection: Selection) -> list[File]:
         """The hub's list, of which only what is selected is kept."""
         with self._translated():
-            entries = list(HfApi().list_repo_tree(self.repository, revision=self.revision, recursive=True))
+            try:
+                entries = list(HfApi().list_repo_tree(self.repository, revision=self.revision, recursive=True))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise Transient(f"the hub's list cannot be read: {_line(error)}") from error
         return [_file(entry) for entry in entries if isinstance(entry, RepoFile) and selection.takes(entry.path)]
 
     @contextmanager
@@ -78,27 +90,42 @@ class HubSource:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         url = hf_hub_url(self.repository, file.path, revision=self.revision)
-        with self._translated(), get_session().stream("GET", url, headers=headers) as response:
-            if response.status_code == _BEYOND_THE_END:
-                raise WrongContent(f"{file.path}: the hub has no byte {offset} of it, and announced {file.size}")
-            if response.is_error:
-                response.read()
-            hf_raise_for_status(response)
-            yield self._body(response, file, offset)
+        with ExitStack() as stack:
+            with self._translated():
+                response = stack.enter_context(get_session().stream("GET", url, headers=headers))
+                if response.status_code == _BEYOND_THE_END:
+                    raise WrongContent(f"{file.path}: the hub has no byte {offset} of it, and announced {file.size}")
+                if response.is_error:
+                    response.read()
+                hf_raise_for_status(response)
+                chunks = self._body(response, file, offset)
+            # Not in there: what the reader's own files have against it is no fault of the hub.
+            yield self._chunks(chunks)
+
+    def _chunks(self, chunks: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        with self._translated():
+            yield from chunks
 
     def _body(self, response: httpx2.Response, file: File, offset: int) -> Iterator[bytes | memoryview]:
-        if offset and response.status_code != _PARTIAL:
-            raise RangeIgnored
-        if response.headers.get("content-encoding", "identity") != "identity":
-            # By a proxy that does as it likes; what is compressed has no parts and no length that says anything.
-            if offset:
-                raise RangeIgnored
+        # By a proxy that does as it likes; what is compressed has no parts and no length that says anything.
+        encoded = response.headers.get("content-encoding", "identity") != "identity"
+        stated = None if encoded else response.headers.get("content-length")
+        length = None if stated is None else int(stated)
+        if offset:
+            replies.check_rest(
+                file.path,
+                offset=offset,
+                size=file.size,
+                partial=response.status_code == _PARTIAL and not encoded,
+                content_range=response.headers.get("content-range"),
+                length=length,
+            )
+        elif length is not None and length != file.size:
+            raise WrongContent(f"{file.path}: the hub sends {length} bytes, and announced {file.size}")
+        if encoded:
             return response.iter_bytes()
-        if "content-length" not in response.headers:
+        if length is None:
             return response.iter_raw()
-        length = int(response.headers["content-length"])
-        if offset + length != file.size:
-            raise WrongContent(f"{file.path}: the hub sends {offset + length} bytes, and announced {file.size}")
         connection = _socket(response) if length > _LARGE_BYTES else None
         return response.iter_raw() if connection is None else self._bulk(response, connection, length)
 
@@ -114,37 +141,66 @@ class HubSource:
         length -= len(chunk)
         connection.settimeout(self.stall_seconds)
         buffer = memoryview(bytearray(_CHUNK_BYTES))
-        while length and (size := connection.recv_into(buffer[:length])):
+        while length and (size := self._received(response, connection, buffer[:length])):
             yield buffer[:size]
             length -= size
+
+    def _received(self, response: httpx2.Response, connection: socket.socket, buffer: memoryview) -> int:
+        try:
+            return connection.recv_into(buffer)
+        except OSError as error:
+            host = _address(response.url)
+            # The system's own (ETIMEDOUT) has a number: packets that nobody has acknowledged.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise Transient(self._silent(host)) from error
+            raise Transient(f"the connection to {host} broke: {_line(error)}") from error
+
+    def _silent(self, host: str) -> str:
+        return f"{host} was silent for {self.stall_seconds:.0f} s"
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Faults of the client as faults of a seeding; what the client says takes several lines."""
         try:
             yield
-        except GatedRepoError as error:
-            raise HopelessError(
-                f"{self.name} is gated: accept its terms on the hub and give a token that may read it in HF_TOKEN"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise HopelessError(
-                f"{self.name}: no such repository, or a private one: check the name, and HF_TOKEN"
-            ) from error
-        except RevisionNotFoundError as error:
-            raise HopelessError(f"{self.name}: the repository has no such revision") from error
         except HfHubHTTPError as error:
-            raise SeedError(hub_session.answer(error.response)) from error
+            raise self._refused(error) from error
+        except HFValidationError as error:
+            raise HopelessError(f"{self.name}: no repository can have this name: {_line(error)}") from error
+        except UnicodeEncodeError:
+            # A header's; the fault has all of it.
+            raise HopelessError(f"HF_TOKEN holds what no token does: mend {_GIVEN_BY}") from None
         except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
             raise HopelessError(f"HF_ENDPOINT is not an address: {_line(error)}: mend weights.endpoint") from error
-        except (httpx2.TimeoutException, TimeoutError) as error:
-            raise Transient(f"{_host(error)} was silent for {self.stall_seconds:.0f} s") from error
+        except httpx2.TimeoutException as error:
+            raise Transient(self._silent(_host(error))) from error
         except httpx2.ConnectError as error:
             raise Transient(f"{_host(error)} cannot be reached: {_line(error)}") from error
-        except ValueError as error:
-            raise Transient(f"the hub's list cannot be read: {_line(error)}") from error
-        except (httpx2.HTTPError, ConnectionError, ssl.SSLError) as error:
+        except (httpx2.HTTPError, ssl.SSLError) as error:
             raise Transient(f"the connection to {_host(error)} broke: {_line(error)}") from error
+
+    def _refused(self, error: HfHubHTTPError) -> Exception:
+        """The fault for an answer that is an error, and none that passes."""
+        line, status = hub_session.answer(error.response), error.response.status_code
+        if replies.elsewhere(error.response):
+            # Asked again, the hub signs another address.
+            return Transient(line) if status in _NOT_YOU else SeedError(line)
+        match error:
+            case GatedRepoError():
+                way_out = "accept its terms on the hub and give a token that may read it in HF_TOKEN"
+                line = f"{self.name} is gated: {way_out} ({_GIVEN_BY})"
+            case RepositoryNotFoundError():
+                way_out = f"check the name, and HF_TOKEN ({_GIVEN_BY})"
+                line = f"{self.name}: no such repository, or a private one: {way_out}"
+            case RevisionNotFoundError():
+                line = f"{self.name}: the repository has no such revision"
+            case _ if status in _NOT_YOU:
+                line = f"{line}: HF_TOKEN is not valid, or may not read it: mend {_GIVEN_BY}"
+            case _ if status in _NOT_THIS:
+                line = f"{line}: mend the source, or weights.endpoint"
+            case _:
+                return SeedError(line)
+        return HopelessError(line)
 
 
 def _file(entry: RepoFile) -> File:
@@ -165,9 +221,10 @@ def _socket(response: httpx2.Response) -> socket.socket | None:
 
 
 def _host(error: Exception) -> str:
-    if not isinstance(error, httpx2.RequestError):
-        return "the hub"
-    url = error.request.url
+    return _address(error.request.url) if isinstance(error, httpx2.RequestError) else "the hub"
+
+
+def _address(url: httpx2.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode()}"
 
 

@@ -15,9 +15,9 @@ from typing import Self
 import httpx2
 
 from weight_seeder.answers import passes, retry_after
-from weight_seeder.faults import HopelessError, RangeIgnored, Transient
+from weight_seeder.faults import HopelessError, Transient
 from weight_seeder.files import File, Selection
-from weight_seeder.sources import oci_manifest
+from weight_seeder.sources import oci_manifest, replies
 from weight_seeder.sources.oci_login import GIVE, Login
 
 _REGISTRY = r"[A-Za-z0-9.-]+(?::\d+)?"
@@ -80,8 +80,16 @@ class OciSource:
             return
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
         with self._get(f"blobs/sha256:{file.digest.value}", headers) as answer:
-            if offset and answer.status_code != httpx2.codes.PARTIAL_CONTENT:
-                raise RangeIgnored
+            if offset:
+                length = answer.headers.get("content-length")
+                replies.check_rest(
+                    file.path,
+                    offset=offset,
+                    size=file.size,
+                    partial=answer.status_code == httpx2.codes.PARTIAL_CONTENT,
+                    content_range=answer.headers.get("content-range"),
+                    length=None if length is None else int(length),
+                )
             yield self._chunks(answer)
 
     def _chunks(self, answer: httpx2.Response) -> Iterator[bytes]:
@@ -128,6 +136,9 @@ class OciSource:
         if passes(status):
             raise Transient(line, retry_after(answer.headers))
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+            if replies.elsewhere(answer):
+                # Asked again, the registry signs another address.
+                raise Transient(line)
             raise HopelessError(f"{line}: {GIVE}")
         if status == httpx2.codes.NOT_FOUND:
             raise HopelessError(f"{line}: no such artifact, or one that is hidden: mend the source, or {GIVE}")

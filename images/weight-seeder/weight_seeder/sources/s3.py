@@ -17,9 +17,9 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from urllib3.exceptions import HTTPError
 
-from weight_seeder.faults import HopelessError, RangeIgnored
+from weight_seeder.faults import HopelessError
 from weight_seeder.files import Digest, File, Selection
-from weight_seeder.sources import names, s3_faults, sums
+from weight_seeder.sources import names, replies, s3_faults, sums
 
 _FORM = "s3://BUCKET/PREFIX or s3://BUCKET/PREFIX@sha256:<64 hex, the sha256 of PREFIX/SHA256SUMS>"
 _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([^@/](?:[^@]*[^@/])?)(?:@sha256:([0-9a-f]{64}))?")
@@ -83,10 +83,17 @@ class S3Source:
             asked["Range"] = f"bytes={offset}-"
         with self._asking("read", file.path):
             answer = self._client.get_object(Bucket=self.bucket, **asked)
-            if offset and "ContentRange" not in answer:
-                answer["Body"].close()
-                raise RangeIgnored
             with closing(answer["Body"]) as body:
+                if offset:
+                    content_range = answer.get("ContentRange")
+                    replies.check_rest(
+                        file.path,
+                        offset=offset,
+                        size=file.size,
+                        partial=content_range is not None,
+                        content_range=content_range,
+                        length=answer.get("ContentLength"),
+                    )
                 yield self._chunks(body, file.path)
 
     def _chunks(self, body: Any, path: str) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ _IDENTITIES = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FIL
 """Set in pods that have a role: by EKS Pod Identity, and where a ServiceAccount is annotated with one."""
 _DENIED = f"allow s3:ListBucket and s3:GetObject on it, or {_GIVE}"
 _INVALID = f"the credentials are not valid: {_GIVE}"
-_ELSEWHERE = "the bucket is in another region: set AWS_REGION to it"
+_ELSEWHERE = "the bucket is in another region: set weights.region to it"
 _WAYS_OUT = {
     "NoSuchBucket": "mend the bucket's name in the source, or AWS_ENDPOINT_URL_S3",
     "AccessDenied": _DENIED,
