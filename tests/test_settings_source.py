@@ -216,7 +216,11 @@ BUCKET = st.from_regex(r"[a-z0-9][a-z0-9.-]{1,20}[a-z0-9]", fullmatch=True).filt
     lambda name: ".." not in name and not re.fullmatch(r"(\d+\.){3}\d+", name)
 )
 COMPONENT = st.lists(st.text(LETTERS, min_size=1, max_size=4), min_size=1, max_size=3).map("-".join)
-HOST = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,10}[a-z0-9])?(:[0-9]{1,5})?", fullmatch=True)
+HOST = st.builds(
+    lambda labels, port: ".".join(labels) + (f":{port}" if port else ""),
+    st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?", fullmatch=True), min_size=1, max_size=3),
+    st.none() | st.integers(1, 65535),
+)
 OWNER = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,10}", fullmatch=True)
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 SOURCES = st.one_of(

@@ -338,3 +338,17 @@ def test_what_follows_from_the_facts_has_to_fit_the_disks_too() -> None:
         "inference:storage.disk.capacityGiB: 1200 is too small: the weights of model chat are 2048Gi"
     )
     assert chat(without(config, "models.chat.weights.size")).weights.size is None
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://h:99999", "http://h:0", "http://hub:http", "http://hub..svc", "https://-h"]
+)
+def test_an_endpoint_that_names_no_host_and_port_is_refused(endpoint: str) -> None:
+    (mistake,) = mistakes(of(HUB, {"size": "60Gi", "endpoint": endpoint}))
+    assert mistake.startswith(f"{WEIGHTS}.endpoint: ")
+
+
+@pytest.mark.parametrize("registry", ["ghcr.io:99999", "ghcr.io:0", "ghcr..io"])
+def test_a_registry_that_names_no_host_and_port_is_refused(registry: str) -> None:
+    (mistake,) = mistakes(of(f"oci://{registry}/team/llama@sha256:{DIGEST}", {"size": "60Gi"}))
+    assert mistake.startswith(f"{CHAT}.source: ")

@@ -26,7 +26,9 @@ _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 # No path climbs: neither `.` nor `..` is a step.
 _STEP: Final = r"(?!\.{1,2}(?:[/@]|$))[A-Za-z0-9_.+=,-]+"
 _BUCKET: Final = r"(?!(?:[0-9]+\.){3}[0-9]+(?:/|$))[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]"
-_REGISTRY: Final = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?"
+PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+"""Pattern of a TCP port, 1 to 65535."""
+_REGISTRY: Final = rf"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::{PORT})?"
 _REPOSITORY: Final = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 _PIN: Final = r"@sha256:[0-9a-f]{64}"
 LONGEST: Final = 160

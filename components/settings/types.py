@@ -16,10 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from components.settings.section import refusal
-from components.settings.source import ALLOWED, PATTERN, credentials_in, parse_source
+from components.settings.source import ALLOWED, PATTERN, PORT, credentials_in, parse_source
 
 UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _RANGE: Final = r"^([0-9]{1,3}\.){3}[0-9]{1,3}/"
 MIN_VPC_PREFIX: Final = 16
 MAX_VPC_PREFIX: Final = 20
@@ -307,7 +308,11 @@ Cpu = Annotated[
 Size = Annotated[str, _text(r"^[1-9][0-9]*(Ki|Mi|Gi|Ti)$", "a size in Ki, Mi, Gi or Ti, such as 16Gi", "16Gi")]
 Url = Annotated[
     str,
-    _text(r"^https?://[A-Za-z0-9][^\s/?#@]*(/[^\s?#]*)?$", "an http or https address", "https://hub.example.com"),
+    _text(
+        rf"^https?://{_LABEL}(\.{_LABEL})*(:{PORT})?(/[^\s?#]*)?$",
+        "an http or https address",
+        "https://hub.example.com",
+    ),
     # Before the pattern, whose mistake would show what was given.
     BeforeValidator(_without_credentials),
 ]
