@@ -352,3 +352,17 @@ def test_an_endpoint_that_names_no_host_and_port_is_refused(endpoint: str) -> No
 def test_a_registry_that_names_no_host_and_port_is_refused(registry: str) -> None:
     (mistake,) = mistakes(of(f"oci://{registry}/team/llama@sha256:{DIGEST}", {"size": "60Gi"}))
     assert mistake.startswith(f"{CHAT}.source: ")
+
+
+def test_a_bucket_that_is_not_awss_needs_keys_on_eks_too() -> None:
+    """A role of the program's own would hand its token to a stranger."""
+    config = stored({"kind": "efs"}, {"endpoint": "https://minio.example.com"})
+    (mistake,) = mistakes(config)
+    assert mistake.startswith("inference:models.chat.weights.credentials: is missing")
+    for endpoint in ("https://s3.us-west-2.amazonaws.com", "https://s3.cn-north-1.amazonaws.com.cn"):
+        parse(raw(stored({"kind": "efs"}, {"endpoint": endpoint})))
+
+
+def test_objects_of_the_user_may_have_any_name_that_kubernetes_gives() -> None:
+    named = {"dataSource": {"kind": "VolumeSnapshot", "name": "snap.2024-01-01"}, "serviceAccount": "0-" + "a" * 60}
+    parse(raw(of(S3, {"size": "60Gi", **named})))

@@ -178,6 +178,15 @@ SecretName = Annotated[
         max_length=253,
     ),
 ]
+ObjectName = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        "the name of an object of yours: lower-case letters, digits, hyphens and dots, at most 253 characters",
+        "llm",
+        max_length=253,
+    ),
+]
 Text = Annotated[str, _text(r"\S", "text that is not empty", "text")]
 LabelKey = Annotated[
     str,

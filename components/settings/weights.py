@@ -16,6 +16,7 @@ from components.settings.types import (
     LabelKey,
     LabelValue,
     Name,
+    ObjectName,
     SecretName,
     Size,
     Taint,
@@ -42,7 +43,7 @@ class DataSource(BaseModel):
     kind: Literal["VolumeSnapshot", "PersistentVolumeClaim"] = Field(
         description="What the volume is cloned from, where its class can: a snapshot, or another claim."
     )
-    name: Name = Field(description="Name of that snapshot or claim, in the models' namespace.")
+    name: ObjectName = Field(description="Name of that snapshot or claim, in the models' namespace.")
 
 
 class Weights(BaseModel):
@@ -77,14 +78,14 @@ class Weights(BaseModel):
         description="Secret of yours in the models' namespace, which only the seeder gets: key token for hf://, "
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, .dockerconfigjson for oci://.",
     )
-    service_account: Name | None = Field(
+    service_account: ObjectName | None = Field(
         default=None,
         description="ServiceAccount of yours that the seeder runs as, with an identity that may read an s3:// source.",
     )
     egress: tuple[Cidr, ...] = Field(
         default=(), description="Ranges that the seeder may reach; without it those that follow from the source."
     )
-    source_claim: Name | None = Field(
+    source_claim: ObjectName | None = Field(
         default=None,
         description="Claim of yours with the folder of a file:// source; without it the folder is on the nodes of "
         "nodeSelector.",

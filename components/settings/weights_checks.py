@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from components.settings.eks import EksCluster
 from components.settings.mistakes import Mistake, quote, refused
@@ -19,6 +21,7 @@ from components.settings.weights import Weights
 from components.sizing import BESIDE_KEPT, needed_bytes, revision_bytes, with_head_room
 
 _FETCHED: Final = ("hf", "s3", "oci")
+_AWS: Final = re.compile(r"\.amazonaws\.com(\.cn)?$")
 # Keys that mean something for sources of some schemes only.
 _KEYS: Final = MappingProxyType(
     {
@@ -91,9 +94,12 @@ def _keys_go_with_the_source(settings: Settings) -> Iterator[Mistake]:
 
 
 def _a_bucket_lets_somebody_in(settings: Settings) -> Iterator[Mistake]:
+    """A role of the program's own is for AWS's S3, from EKS; elsewhere its token would go to a stranger."""
     for name, model, scheme in _each(settings, in_image=False):
         nobody = model.weights.credentials is None and model.weights.service_account is None
-        if scheme == "s3" and nobody and not isinstance(settings.cluster, EksCluster):
+        host = urlsplit(model.weights.endpoint or "https://s3.amazonaws.com").hostname or ""
+        on_aws = isinstance(settings.cluster, EksCluster) and bool(_AWS.search(host))
+        if scheme == "s3" and nobody and not on_aws:
             yield refused(
                 ("models", name, "weights", "credentials"),
                 f"is missing, and {quote(model.source)} is read by nobody without",

@@ -535,3 +535,23 @@ def test_the_list_is_json_of_the_selected_files_and_nothing_else(hub: RunningHub
             if name.endswith(".safetensors")
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--workers", "0"),
+        ("--workers", "many"),
+        ("--metrics-port", "99999"),
+        ("--keep", "-1"),
+        ("--lease-seconds", "0"),
+    ],
+)
+def test_a_number_that_is_not_allowed_is_told_and_nothing_is_begun(tmp_path: Path, flag: str, value: str) -> None:
+    process = run("seed", f"--source={SOURCE}", f"--volume={tmp_path}", f"--folder={FOLDER}", f"{flag}={value}")
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == HOPELESS
+    assert f"argument {flag}" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
