@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import ssl
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -282,3 +283,13 @@ def test_a_whole_file_of_another_length_is_wrong(monkeypatch: pytest.MonkeyPatch
         pytest.raises(WrongContent, match=f"the hub sends {len(CONTENT) - 1} bytes, and announced {len(CONTENT)}"),
     ):
         received(hub_at(monkeypatch, server.url))
+
+
+def test_a_hub_that_is_not_there_is_told_at_once_and_not_asked_again_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("the client waits by itself"))
+
+    with pytest.raises(Transient, match=r"http://127\.0\.0\.1:1 cannot be reached"):
+        HubSource.parse(SOURCE, read_from=None).files(Selection())

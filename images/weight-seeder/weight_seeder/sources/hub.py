@@ -162,7 +162,10 @@ class HubSource:
     def _translated(self) -> Iterator[None]:
         """Faults of the client as faults of a seeding; what the client says takes several lines."""
         try:
-            yield
+            try:
+                yield
+            except hub_session.UnansweredError as unanswered:
+                raise unanswered.__cause__ or unanswered from None
         except HfHubHTTPError as error:
             raise self._refused(error) from error
         except HFValidationError as error:

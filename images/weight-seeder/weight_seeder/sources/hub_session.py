@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils import logging, parse_ratelimit_headers  # type: ignore[attr-defined]  # documented
 
 from weight_seeder import answers
 from weight_seeder.faults import Transient
+
+
+class UnansweredError(Exception):
+    """A request that got no answer, for the reason that is its cause; the client knows it not, and leaves it to us."""
+
+
+class _Client(httpx2.Client):
+    """Without it the client would ask again by itself, five times and without a word."""
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        try:
+            return super().send(request, **options)
+        except httpx2.TransportError as error:
+            raise UnansweredError from error
 
 
 def configure(*, stall_seconds: float) -> None:
@@ -22,7 +38,7 @@ def configure(*, stall_seconds: float) -> None:
         request.extensions["timeout"] = timeout
 
     def client() -> httpx2.Client:
-        return httpx2.Client(event_hooks={"request": [limit], "response": [_raise_transient]}, follow_redirects=True)
+        return _Client(event_hooks={"request": [limit], "response": [_raise_transient]}, follow_redirects=True)
 
     set_client_factory(client)
 
