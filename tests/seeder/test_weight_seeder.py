@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -555,3 +556,18 @@ def test_a_number_that_is_not_allowed_is_told_and_nothing_is_begun(tmp_path: Pat
     assert f"argument {flag}" in errors
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+
+
+def test_a_volume_that_lets_nobody_write_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_only(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    wanted = ["--source", SOURCE, "--folder", FOLDER]
+    (tmp_path / "file").touch()
+    assert main(["seed", *wanted, "--volume", str(tmp_path / "file")]) == HOPELESS
+    assert f"cannot be used by user {os.geteuid()}: Not a directory: mount a folder" in capsys.readouterr().err
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    assert main(["seed", *wanted, "--volume", str(tmp_path)]) == HOPELESS
+    assert f"cannot be used by user {os.geteuid()}: Read-only file system" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from weight_seeder.options import parser
 from weight_seeder.retries import Retries
 from weight_seeder.seed import Order, listing, seed
 from weight_seeder.source import open_source
-from weight_seeder.volume import Place, is_full, no_space
+from weight_seeder.volume import Place, is_full, no_space, unusable
 
 if TYPE_CHECKING:
     from weight_seeder.clean import Cleaning
@@ -41,10 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SeedError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        if is_full(error) and "volume" in arguments:
-            fault = no_space(0, arguments.volume)
-            return _fail(str(fault), fault.exit_code)
-        return _fail(str(error), 1)
+        volume = getattr(arguments, "volume", None)
+        fault = volume and (no_space(0, volume) if is_full(error) else unusable(error, volume))
+        return _fail(str(fault), fault.exit_code) if fault else _fail(str(error), 1)
     return 0
 
 

@@ -72,6 +72,9 @@ def total_bytes(volume: Path) -> int:
     return found.f_blocks * found.f_frsize
 
 
+_KEPT_OUT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
 def no_space(needed: int, volume: Path) -> HopelessError:
     """The fault of a volume that is too small: for `needed` bytes of files, or for what names them."""
     what = f"{needed} bytes are still to come" if needed else "a name or a marker is still to be written"
@@ -97,3 +100,12 @@ def sync_tree(folder: Path) -> None:
     for path in (*folder.rglob("*"), folder):
         if not path.is_symlink() and (path.is_file() or path.is_dir()):
             sync(path)
+
+
+def unusable(error: OSError, volume: Path) -> HopelessError | None:
+    """The fault where the volume itself keeps this user out; None for any other error."""
+    if error.errno not in _KEPT_OUT or not str(error.filename or volume).startswith(str(volume)):
+        return None
+    return HopelessError(
+        f"{volume} cannot be used by user {os.geteuid()}: {error.strerror}: mount a folder there that it may write to"
+    )
