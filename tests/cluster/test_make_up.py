@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -60,12 +61,12 @@ def test_replica_serves_on_a_gpu_node_with_a_gpu_of_that_node(rehearsed: Rehears
     node = pod["spec"]["nodeName"]
     assert node in NODES
     code = "import os; print(os.environ['NVIDIA_VISIBLE_DEVICES'])"
-    seen = rehearsed.kubectl("exec", "--namespace=inference", pod["metadata"]["name"], "--", "python3", "-c", code)
+    seen = in_engine(rehearsed, pod, "python3", "-c", code)
     assert seen.strip() in {gpu_uuid(node, 0), gpu_uuid(node, 1)}
 
 
 def test_weights_are_seeded_by_a_completed_job_onto_a_shared_volume(rehearsed: Rehearsed) -> None:
-    (job,) = rehearsed.get("jobs", "--namespace=inference")
+    (job,) = rehearsed.get("jobs", "--namespace=inference", "--selector=app.kubernetes.io/name=weight-seeder")
     assert job["status"]["succeeded"] == 1
     claim = rehearsed.get("pvc", "chat-weights-rehearsal-shared", "--namespace=inference")
     assert claim["status"]["phase"] == "Bound"
@@ -96,7 +97,7 @@ def test_pod_security_refuses_a_privileged_pod_beside_the_model(rehearsed: Rehea
 def test_replica_has_no_credentials_for_the_api_server(rehearsed: Rehearsed) -> None:
     (pod,) = _serving_pods(rehearsed)
     code = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))"
-    shown = rehearsed.kubectl("exec", "--namespace=inference", pod["metadata"]["name"], "--", "python3", "-c", code)
+    shown = in_engine(rehearsed, pod, "python3", "-c", code)
     assert shown.strip() == "False"
 
 
@@ -161,6 +162,12 @@ def test_mistakes_are_refused_together_at_preview_and_nothing_is_touched(rehears
 def test_no_component_has_logged_an_unexpected_error(rehearsed: Rehearsed) -> None:
     errors = rehearsed.unexpected_errors()
     assert not errors, "\n".join(errors)
+
+
+def in_engine(rehearsed: Rehearsed, pod: dict[str, Any], *command: str) -> str:
+    """What a command in the pod's engine prints."""
+    where = ("--namespace=inference", "--container=engine", pod["metadata"]["name"])
+    return rehearsed.kubectl("exec", *where, "--", *command)
 
 
 def _serving_pods(rehearsed: Rehearsed) -> list[dict]:  # type: ignore[type-arg]
