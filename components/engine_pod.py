@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pod
-from components.engines import vllm
+from components.engines import engine_of, image_of
 from components.gpu_node_pool import Placement
 from components.mounted_weights import MountedWeights
 from components.settings import Model, Probe, default_shared_memory
@@ -42,7 +42,7 @@ def pod_spec(
     come first: one that looks whether they are whole or, where every node has its own copy, the seeder, which alone may
     write to it.
     """
-    times, scratch, place = timing(model), _scratch(model), weights.place
+    engine, times, scratch, place = engine_of(model), timing(model), _scratch(model), weights.place
     return k8s.core.v1.PodSpecArgs(
         service_account_name=service_account,
         automount_service_account_token=False,
@@ -61,18 +61,22 @@ def pod_spec(
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="engine",
-                image=model.image or vllm.IMAGE,
+                image=image_of(model),
                 image_pull_policy="IfNotPresent",
-                command=list(vllm.COMMAND),
-                args=vllm.arguments(name, model, weights.path),
-                env=pod.environment(vllm.environment(HOME), model.env),
-                ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=vllm.PORT, protocol="TCP")],
+                command=list(engine.command) or None,
+                args=engine.arguments(name, model, weights.path),
+                env=pod.environment(engine.environment(name, model, weights.path, HOME), model.env),
+                ports=[k8s.core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port, protocol="TCP")],
                 resources=pod.resources(model.resources, model.gpus),
                 security_context=pod.container_security(read_only_root=model.read_only_root),
                 startup_probe=_health(
-                    times.startup_budget // STARTUP_PERIOD, STARTUP_PERIOD, model.probes.readiness.timeout_seconds
+                    engine.health_path,
+                    times.startup_budget // STARTUP_PERIOD,
+                    STARTUP_PERIOD,
+                    model.probes.readiness.timeout_seconds,
                 ),
                 readiness_probe=_health(
+                    engine.health_path,
                     model.probes.readiness.failure_threshold,
                     model.probes.readiness.period_seconds,
                     model.probes.readiness.timeout_seconds,
@@ -107,9 +111,9 @@ def _scratch(model: Model) -> list[pod.Scratch]:
     ]
 
 
-def _health(failures: int, period: int, timeout: int) -> k8s.core.v1.ProbeArgs:
+def _health(path: str, failures: int, period: int, timeout: int) -> k8s.core.v1.ProbeArgs:
     return k8s.core.v1.ProbeArgs(
-        http_get=k8s.core.v1.HTTPGetActionArgs(path=vllm.HEALTH_PATH, port=PORT_NAME),
+        http_get=k8s.core.v1.HTTPGetActionArgs(path=path, port=PORT_NAME),
         period_seconds=period,
         timeout_seconds=timeout,
         failure_threshold=failures,

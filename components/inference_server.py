@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.engine_pod import PORT_NAME, pod_spec, selector
-from components.engines import vllm
+from components.engines import engine_of
 from components.gpu_node_pool import Placement
 from components.model_weights import ModelWeights
 from components.mounted_weights import MountedWeights
@@ -39,7 +39,7 @@ class InferenceServer(pulumi.ComponentResource):
     ) -> None:
         """Serve the model; `url` is the base of its OpenAI API inside the cluster."""
         super().__init__("inference:index:InferenceServer", name, None, opts)
-        labels = {**model.labels, **pod_labels(model.engine, name, "engine")}
+        engine, labels = engine_of(model), {**model.labels, **pod_labels(model.engine, name, "engine")}
         mounted = weights.mounted
         if mounted.place is not None and mounted.one_node:
             pulumi.log.info(one_node_notice(name, model, mounted.place.volume), resource=self)
@@ -53,7 +53,7 @@ class InferenceServer(pulumi.ComponentResource):
                 # Pulumi would wait for an endpoint, that is for seeding and load, and fail after ten minutes.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
-            spec=service_spec(selector(name, model)),
+            spec=service_spec(selector(name, model), engine.port),
             opts=pulumi.ResourceOptions(parent=self),
         )
         replica = pod_spec(
@@ -81,16 +81,16 @@ class InferenceServer(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.service = service.metadata.name
-        self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}/v1", self.service, namespace, vllm.PORT)
+        self.url = pulumi.Output.format("http://{0}.{1}.svc:{2}/v1", self.service, namespace, engine.port)
         self.register_outputs({"service": self.service, "url": self.url})
 
 
-def service_spec(selector: dict[str, str]) -> k8s.core.v1.ServiceSpecArgs:
+def service_spec(selector: dict[str, str], port: int) -> k8s.core.v1.ServiceSpecArgs:
     """The engine's port inside the cluster."""
     return k8s.core.v1.ServiceSpecArgs(
         type="ClusterIP",
         selector=selector,
-        ports=[k8s.core.v1.ServicePortArgs(name=PORT_NAME, port=vllm.PORT, target_port=PORT_NAME, protocol="TCP")],
+        ports=[k8s.core.v1.ServicePortArgs(name=PORT_NAME, port=port, target_port=PORT_NAME, protocol="TCP")],
     )
 
 

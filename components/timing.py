@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from components.engines import vllm
+from components.engines import engine_of
 from components.settings import Model, parse_source, size_bytes
 from components.sizing import revision_bytes, volume_size
 
@@ -49,7 +49,7 @@ def load_estimate(model: Model) -> int:
     """
     if parse_source(model.source).scheme == "image":
         return (model.probes.startup_seconds or 0) // STARTUP_SAFETY
-    return math.ceil(_transfer(model, model.weights.bandwidth_mbps)) + vllm.START_SECONDS
+    return math.ceil(_transfer(model, model.weights.bandwidth_mbps)) + engine_of(model).start_seconds
 
 
 def timing(model: Model, *, seeds: bool = False) -> Timing:
@@ -57,7 +57,7 @@ def timing(model: Model, *, seeds: bool = False) -> Timing:
     allowed = model.probes.startup_seconds or STARTUP_SAFETY * load_estimate(model)
     startup_budget = math.ceil(allowed / STARTUP_PERIOD) * STARTUP_PERIOD
     # The preStop sleep counts towards the grace period.
-    grace = model.pre_stop_seconds + model.drain_seconds + vllm.EXIT_SECONDS
+    grace = model.pre_stop_seconds + model.drain_seconds + engine_of(model).exit_seconds
     # On a full pool the next replica waits for the GPU of one that still drains, hence the grace.
     progress_deadline = _arrival(model) + startup_budget + model.rollout.min_ready_seconds + grace
     if seeds:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from components.engines import ask
+from components.engines.profile import Drain, Engine, Metrics
+
 if TYPE_CHECKING:  # settings look up RESERVED here, so that an import at run time would be a circle
     from components.settings import Model
 
 IMAGE: Final = "docker.io/vllm/vllm-openai:v0.33.0"
 PORT: Final = 8000
-HEALTH_PATH: Final = "/health"
 COMMAND: Final = ("vllm", "serve")
-# From the weights being in memory to the first answer: torch.compile and CUDA graphs, measured at 16 to 65 s.
-START_SECONDS: Final = 65
-# After the last stream of a drain has ended, the process still takes some 7 s to leave.
-EXIT_SECONDS: Final = 15
 
 _FIXED: Final = "the Service and the probes rely on the program's own"
 _IN_CLEAR: Final = "it would show a secret in clear"
@@ -42,13 +40,6 @@ RESERVED: Final = MappingProxyType(
 )
 
 
-def reserved(argument: str) -> str | None:
-    """The reserved flag that an argument is, as vLLM reads it: `_` for `-`, `=VALUE` after it, or abbreviated."""
-    given = argument.split("=", maxsplit=1)[0].replace("_", "-")
-    abbreviates = len(given) > len("--") and given.startswith("--")
-    return next((flag for flag in RESERVED if given == flag or (abbreviates and flag.startswith(given))), None)
-
-
 def arguments(name: str, model: Model, weights_path: str) -> list[str]:
     """The arguments after `vllm serve`, ours first; `engineArgs` follow and never repeat one of `RESERVED`."""
     return [
@@ -66,7 +57,7 @@ def arguments(name: str, model: Model, weights_path: str) -> list[str]:
     ]
 
 
-def environment(home: str) -> dict[str, str]:
+def environment(_name: str, _model: Model, _weights_path: str, home: str) -> dict[str, str]:
     """Every place that vLLM writes to, moved below `home`, the one writable folder beside /tmp and /dev/shm."""
     return {
         "HOME": home,
@@ -81,3 +72,34 @@ def environment(home: str) -> dict[str, str]:
         "VLLM_CONFIG_ROOT": f"{home}/.config/vllm",
         "VLLM_NO_USAGE_STATS": "1",
     }
+
+
+def first_token(name: str, model: Model) -> tuple[str, ...]:
+    """Ask for a completion of one token, with the Python that the engine itself runs on."""
+    return ask.completion(name, PORT, "/v1/completions", model)
+
+
+ENGINE: Final = Engine(
+    title="vLLM",
+    image=IMAGE,
+    port=PORT,
+    command=COMMAND,
+    arguments=arguments,
+    environment=environment,
+    reserved=RESERVED,
+    first_token=first_token,
+    health_path="/health",
+    metrics=Metrics(
+        path="/metrics",
+        waiting="vllm:num_requests_waiting",
+        running="vllm:num_requests_running",
+        label="model_name",
+        kv_cache="vllm:kv_cache_usage_perc",
+        ttft="vllm:time_to_first_token_seconds",
+    ),
+    # torch.compile and CUDA graphs, measured at 16 to 65 s.
+    start_seconds=65,
+    # Measured: some 7 s.
+    exit_seconds=15,
+    drain=Drain.BY_ARGUMENT,
+)

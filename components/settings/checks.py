@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from components.engines import vllm
+from components.engines import image_of
 from components.facts import drivers, ec2
 from components.settings import storage_checks, weights_checks
 from components.settings.eks import EksCluster
@@ -341,7 +341,7 @@ def _drivers_are_new_enough(settings: Settings) -> Iterator[Mistake]:
         if not isinstance(pool, EksPool):
             continue
         branch = pool.driver or _branch(settings, pool)
-        cuda = model.cuda or drivers.cuda_of(model.image or vllm.IMAGE)
+        cuda = model.cuda or drivers.cuda_of(image_of(model))
         least, needs = drivers.needed(cuda=cuda, product=pool.gpu.product)
         if branch is not None and branch < least:
             key, value = ("driver", pool.driver) if pool.driver else ("amiRelease", pool.ami_release)

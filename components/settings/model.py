@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from components.engines import vllm
+from components.engines import ENGINES, reserved
 from components.settings.amounts import Resources
 from components.settings.rollout import Probes, Replicas, Rollout
 from components.settings.section import SECTION, over, refusal
@@ -61,7 +61,7 @@ class Model(BaseModel):
     model_config = SECTION
 
     engine: Literal["vllm"] = Field(default="vllm", description="Inference engine.")
-    image: Image | None = Field(default=None, description=f"Image of the engine; without it {vllm.IMAGE}.")
+    image: Image | None = Field(default=None, description=f"Image of the engine; without it the pinned one of the program.")
     cuda: Cuda | None = Field(
         default=None, description="CUDA of the image, checked against the nodes' driver; needed for an own image only."
     )
@@ -136,16 +136,19 @@ class Model(BaseModel):
 
     @field_validator("engine_args")
     @classmethod
-    def _engine_args_leave_ours_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        flag = next(filter(None, map(vllm.reserved, value)), None)
+    def _engine_args_leave_ours_alone(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        engine = ENGINES.get(info.data.get("engine", ""))
+        if engine is None:
+            return value
+        flag = next(filter(None, (reserved(engine, argument) for argument in value)), None)
         if flag is not None:
             raise PydanticCustomError(
                 "engine_args",
                 "holds {flag}, which is reserved",
                 {
                     "flag": flag,
-                    "allowed": "arguments other than " + ", ".join(vllm.RESERVED),
-                    "fix": f"take it out: {vllm.RESERVED[flag]}",
+                    "allowed": "arguments other than " + ", ".join(engine.reserved),
+                    "fix": f"take it out: {engine.reserved[flag]}",
                     "hide": True,
                 },
             )

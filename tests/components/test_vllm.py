@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.engines import vllm
+from components.engines import reserved, vllm
 from tests.components.samples import SMALLEST, changed, chat
 
 
@@ -45,10 +45,10 @@ def test_every_setting_that_a_reserved_flag_refers_to_is_there() -> None:
     ],
 )
 def test_a_reserved_flag_is_recognised_in_every_spelling(argument: str, flag: str | None) -> None:
-    assert vllm.reserved(argument) == flag
+    assert reserved(vllm.ENGINE, argument) == flag
 
 
 def test_every_folder_that_vllm_writes_to_is_below_home() -> None:
-    folders = {value for value in vllm.environment("/home/x").values() if value.startswith("/")}
+    folders = {value for value in vllm.environment("chat", chat(), "/weights/model", "/home/x").values() if value.startswith("/")}
     assert folders
     assert all(folder.startswith("/home/x") for folder in folders)
