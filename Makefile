@@ -1,7 +1,7 @@
 # What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview rehearse-aws model-facts env toolchain test test-fast lint format bench setup
+.PHONY: help up down status preview rehearse-aws model-facts env toolchain calibrate test test-fast lint format bench setup
 
 # CI runners and services have no HOME.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
@@ -20,7 +20,7 @@ setup:
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: setup ## Toolchain, cluster, pulumi up, one streamed answer. CLUSTER=existing: your own cluster
+up: setup ## Toolchain, cluster, pulumi up, one streamed answer. CLUSTER=existing: your own cluster; ENGINE=vllm: the real one
 	@$(PYTHON) -m rehearsal up
 
 down: setup ## Remove everything that `make up` started
@@ -48,6 +48,10 @@ toolchain: setup ## Build ahead all that `make up` builds once
 test: setup lint ## Everything that CI runs, on an embedded cluster of its own
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest
+
+calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
+	@$(PYTHON) -m rehearsal vllm
+	@$(PYTHON) -m pytest tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
 
 test-fast: setup ## The tests that need no cluster
 	@$(PYTHON) -m pytest -m "not cluster and not engine"

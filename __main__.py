@@ -9,12 +9,16 @@ gc.disable()
 
 import pulumi
 
+from components.api_keys import key_extras
 from components.cluster import connect, namespace
+from components.front_door import endpoints
 from components.gpu_daemons import gpu_daemons
 from components.gpu_node_pool import gpu_pools
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
-from components.settings import hub_token, load
+from components.network_policies import network_policies
+from components.priority_classes import priority_classes
+from components.settings import api_keys, hub_token, load
 from components.storage import storages, volume_of
 from components.weight_cleaner import weight_cleaner
 
@@ -29,8 +33,11 @@ connection = connect(settings)
 on_cluster = pulumi.ResourceOptions(provider=connection.provider)
 workloads = namespace(settings.namespace, "restricted", on_cluster).metadata.name
 
+policies = network_policies(settings, workloads, on_cluster)
+extras = key_extras(settings.models, api_keys(config), workloads, on_cluster)
 pools = gpu_pools(settings, connection, on_cluster)
 gpu_daemons(settings, [pool.placement for pool in pools.values()], on_cluster)
+priorities = priority_classes(settings, on_cluster)
 stores = storages(settings, connection.eks, on_cluster)
 
 weights, servers = {}, {}
@@ -43,6 +50,7 @@ for name, model in settings.models.items():
         pull_secrets=settings.images.pull_secrets,
         namespace=workloads,
         token=token,
+        policies=policies,
         eks=connection.eks,
         opts=on_cluster,
     )
@@ -53,13 +61,12 @@ for name, model in settings.models.items():
         placement=pools[model.pool].placement,
         weights=weights[name],
         pull_secrets=settings.images.pull_secrets,
+        priority_class=priorities[name],
+        extras=extras[name],
         opts=on_cluster,
     )
 
-weight_cleaner(settings, weights, servers, workloads, on_cluster)
+weight_cleaner(settings, weights, servers, workloads, policies, on_cluster)
 
 pulumi.export("namespace", workloads)
-pulumi.export(
-    "models",
-    {name: {"service": server.service, "url": server.url, "model": name} for name, server in servers.items()},
-)
+pulumi.export("models", endpoints(settings, servers, workloads, on_cluster))

@@ -15,13 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-import pulumi_kubernetes as k8s
-
+from components.network_rules import Peer, Rule
 from components.settings.source import ModelSource
-
-Rule = k8s.networking.v1.NetworkPolicyEgressRuleArgs
-Peer = k8s.networking.v1.NetworkPolicyPeerArgs
-Port = k8s.networking.v1.NetworkPolicyPortArgs
 
 EVERYWHERE: Final = "0.0.0.0/0"
 PRIVATE: Final = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
@@ -47,6 +42,16 @@ PUBLIC_REGISTRIES: Final = frozenset(
     }
 )
 """Registries that are nowhere private; any other may be."""
+HOSTS: Final = {
+    "hf": "huggingface.co",
+    "s3": "s3.amazonaws.com",
+    "ollama": "registry.ollama.ai",
+    "ngc": "api.ngc.nvidia.com",
+}
+REGISTRY_NAMESPACE_MODEL: Final = 2
+"""Slashes in the name of a model of Ollama's that names its registry."""
+DNS: Final = Rule(peers=(Peer(namespace="kube-system"), Peer(cidr=NODE_LOCAL_DNS)), ports=(53,), udp=True)
+"""The cluster's DNS, and its cache on each node where there is one."""
 _SERVICE: Final = re.compile(r"^[^.]+\.(?P<namespace>[^.]+)(?P<certain>\.svc(?:\.cluster\.local)?)?\.?$")
 
 
@@ -73,52 +78,33 @@ def destination(source: ModelSource, endpoint: str | None) -> Destination | None
         host = registry.hostname or ""
         ports = _ports(source, registry.port or PORTS["https"])
         return Destination(host=host, ports=ports, public=host in PUBLIC_REGISTRIES)
-    host = "huggingface.co" if source.scheme == "hf" else "s3.amazonaws.com"
+    if source.scheme == "ollama" and source.location.count("/") == REGISTRY_NAMESPACE_MODEL:
+        registry = urlsplit(f"https://{source.location.rpartition(':')[0]}")
+        port = registry.port or PORTS["https"]
+        return Destination(host=registry.hostname or "", ports=tuple({port, PORTS["https"]}), public=False)
+    host = HOSTS[source.scheme]
     return Destination(host=host, ports=(PORTS["https"],), public=True)
 
 
 def rules(
     where: Destination | None, *, cidrs: Sequence[str] = (), pod_identity: bool = False, api_server: bool = False
-) -> list[Rule]:
+) -> tuple[Rule, ...]:
     """What pods may reach: their source, the agent that hands out credentials, the API server; then DNS as well.
 
     `cidrs` are the user's own, instead of what follows from the source.
     """
-    found = []
+    found: list[Rule] = []
     if cidrs:
-        found.append(Rule(to=[_block(cidr) for cidr in cidrs]))
+        found.append(Rule(peers=tuple(Peer(cidr=cidr) for cidr in cidrs)))
     elif where is not None:
         found += _rules(where)
     if pod_identity:
         agent, port = POD_IDENTITY
-        found.append(Rule(to=[_block(agent)], ports=[_tcp(port)]))
+        found.append(Rule(peers=(Peer(cidr=agent),), ports=(port,)))
     if api_server:
         # Nothing tells its address beforehand.
-        found.append(Rule(to=[_block(EVERYWHERE, LINK_LOCAL)], ports=[_tcp(port) for port in API_SERVER_PORTS]))
-    return [_dns(), *found] if found else []
-
-
-def policy_spec(
-    labels: dict[str, str], rules: Sequence[Rule], *, metrics_port: int | None = None, serves: bool = False
-) -> k8s.networking.v1.NetworkPolicySpecArgs:
-    """The policy of the pods with `labels`: the rules outward; inward only the metrics, or all for one that serves."""
-    inward = (
-        [] if metrics_port is None else [k8s.networking.v1.NetworkPolicyIngressRuleArgs(ports=[_tcp(metrics_port)])]
-    )
-    return k8s.networking.v1.NetworkPolicySpecArgs(
-        pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
-        policy_types=["Egress"] if serves else ["Egress", "Ingress"],
-        egress=list(rules),
-        ingress=None if serves else inward,
-    )
-
-
-def _dns() -> Rule:
-    """The cluster's DNS, and its cache on each node where there is one."""
-    return Rule(
-        to=[_namespace("kube-system"), _block(NODE_LOCAL_DNS)],
-        ports=[Port(protocol=protocol, port=53) for protocol in ("UDP", "TCP")],
-    )
+        found.append(Rule(peers=(Peer(cidr=EVERYWHERE, left_out=(LINK_LOCAL,)),), ports=API_SERVER_PORTS))
+    return (DNS, *found) if found else ()
 
 
 def _ports(source: ModelSource, port: int) -> tuple[int, ...]:
@@ -128,17 +114,16 @@ def _ports(source: ModelSource, port: int) -> tuple[int, ...]:
 
 
 def _rules(where: Destination) -> list[Rule]:
-    ports = [_tcp(port) for port in where.ports]
     address = _address(where.host)
     if address is not None:
-        return [Rule(to=[_block(f"{address}/{address.max_prefixlen}")], ports=ports)]
+        return [Rule(peers=(Peer(cidr=f"{address}/{address.max_prefixlen}"),), ports=where.ports)]
     left_out = (*PRIVATE, LINK_LOCAL) if where.public else (LINK_LOCAL,)
-    outside = Rule(to=[_block(EVERYWHERE, *left_out)], ports=ports)
+    outside = Rule(peers=(Peer(cidr=EVERYWHERE, left_out=left_out),), ports=where.ports)
     service = None if where.public else _SERVICE.match(where.host)
     if service is None:
         return [outside]
     # The port of a Service is not that of its pods, which is what a policy sees.
-    inside = Rule(to=[_namespace(service["namespace"])])
+    inside = Rule(peers=(Peer(namespace=service["namespace"]),))
     # `minio.storage` is a Service's name as well, and looks like `example.com`.
     return [inside] if service["certain"] else [inside, outside]
 
@@ -148,16 +133,3 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
-
-
-def _namespace(name: str) -> Peer:
-    labels = {"kubernetes.io/metadata.name": name}
-    return Peer(namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels))
-
-
-def _block(cidr: str, *left_out: str) -> Peer:
-    return Peer(ip_block=k8s.networking.v1.IPBlockArgs(cidr=cidr, except_=list(left_out) or None))
-
-
-def _tcp(port: int) -> Port:
-    return Port(protocol="TCP", port=port)

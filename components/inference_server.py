@@ -7,23 +7,28 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.engine_pod import PORT_NAME, pod_spec, selector
+from components.deployment import deployment_spec, one_node_notice, template
+from components.engine_extras import NOTHING, Extras
+from components.engine_pod import WHOLE, Part, pod_spec, selector
 from components.engines import engine_of
 from components.gpu_node_pool import Placement
+from components.leader_worker import LEADERS, groups, leader, worker
 from components.model_weights import ModelWeights
-from components.mounted_weights import MountedWeights
 from components.pod import labels as pod_labels
+from components.probes import PORT_NAME
 from components.settings import Model
-from components.timing import Timing, timing
-from components.volume import Volume
+from components.timing import timing
 
 
 class InferenceServer(pulumi.ComponentResource):
-    """Deployment, Service, ServiceAccount and, for replicas on several nodes, a disruption budget, all named alike."""
+    """Deployment, Service, ServiceAccount and, for replicas on several nodes, a disruption budget, all named alike.
+
+    A replica that takes several nodes is a group of a LeaderWorkerSet in place of a Deployment's pod.
+    """
 
     service: pulumi.Output[str]
     url: pulumi.Output[str]
-    rolled_out: k8s.apps.v1.Deployment
+    rolled_out: pulumi.Resource
     """Ready when no replica of an earlier change is left."""
 
     def __init__(
@@ -35,12 +40,14 @@ class InferenceServer(pulumi.ComponentResource):
         placement: Placement,
         weights: ModelWeights,
         pull_secrets: Sequence[str],
+        priority_class: pulumi.Input[str] | None = None,
+        extras: Extras = NOTHING,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Serve the model; `url` is the base of its OpenAI API inside the cluster."""
         super().__init__("inference:index:InferenceServer", name, None, opts)
         engine, labels = engine_of(model), {**model.labels, **pod_labels(model.engine, name, "engine")}
-        mounted = weights.mounted
+        mounted, grouped = weights.mounted, model.nodes_per_replica > 1
         if mounted.place is not None and mounted.one_node:
             pulumi.log.info(one_node_notice(name, model, mounted.place.volume), resource=self)
         account = mounted.service_account or _account(name, namespace, labels, self)
@@ -53,24 +60,48 @@ class InferenceServer(pulumi.ComponentResource):
                 # Pulumi would wait for an endpoint, that is for seeding and load, and fail after ten minutes.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
-            spec=service_spec(selector(name, model), engine.port),
+            spec=service_spec({**selector(name, model), **(LEADERS if grouped else {})}, engine.port),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        replica = pod_spec(
-            name, model, placement=placement, service_account=account, weights=mounted, pull_secrets=pull_secrets
-        )
+
+        def pods(part: Part) -> k8s.core.v1.PodTemplateSpecArgs:
+            spec = pod_spec(
+                name,
+                model,
+                placement=placement,
+                service_account=account,
+                weights=mounted,
+                pull_secrets=pull_secrets,
+                priority_class=priority_class,
+                extras=extras,
+                part=part,
+            )
+            return template(model, labels, mounted, spec)
+
         times = timing(model, seeds=mounted.seeds)
         timeout = f"{times.deployment_timeout}s"
-        self.rolled_out = k8s.apps.v1.Deployment(
-            name,
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
-            spec=deployment_spec(name, model, times, template(model, labels, mounted, replica)),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # No input says so, but a replica that starts before the weights are whole cannot load them.
-                depends_on=list(mounted.after),
-                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
-            ),
+        rollout = pulumi.ResourceOptions(
+            parent=self,
+            # No input says so, but a replica that starts before the weights are whole cannot load them.
+            depends_on=list(mounted.after),
+            custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+        )
+        self.rolled_out = (
+            groups(
+                name,
+                model,
+                namespace=namespace,
+                labels=labels,
+                templates=(pods(leader(model)), pods(worker(model))),
+                opts=rollout,
+            )
+            if grouped
+            else k8s.apps.v1.Deployment(
+                name,
+                metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
+                spec=deployment_spec(name, model, times, pods(WHOLE)),
+                opts=rollout,
+            )
         )
         # Replicas on one node leave it together, or keep it from being drained.
         if model.replicas.min > 1 and not mounted.one_node:
@@ -95,51 +126,16 @@ def service_spec(selector: dict[str, str], port: int) -> k8s.core.v1.ServiceSpec
 
 
 def disruption_spec(selector: dict[str, str]) -> k8s.policy.v1.PodDisruptionBudgetSpecArgs:
-    """Draining nodes takes one replica at a time. A single replica gets none: it would let no node be drained."""
+    """Draining nodes takes one replica at a time. A single replica gets none: it would let no node be drained.
+
+    Of one on several nodes it counts all pods, which go together: the first that is evicted takes the others with it,
+    and no further one is until they are all back.
+    """
     return k8s.policy.v1.PodDisruptionBudgetSpecArgs(
         max_unavailable=1,
         selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
         # A replica that is broken serves nobody, and must not keep a node from being drained.
         unhealthy_pod_eviction_policy="AlwaysAllow",
-    )
-
-
-def deployment_spec(
-    name: str, model: Model, times: Timing, template: k8s.core.v1.PodTemplateSpecArgs
-) -> k8s.apps.v1.DeploymentSpecArgs:
-    """Surge-only rollout: a replica goes only after a new one has been ready for minReadySeconds."""
-    return k8s.apps.v1.DeploymentSpecArgs(
-        replicas=model.replicas.min,
-        selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector(name, model)),
-        min_ready_seconds=model.rollout.min_ready_seconds,
-        progress_deadline_seconds=times.progress_deadline,
-        revision_history_limit=5,
-        strategy=k8s.apps.v1.DeploymentStrategyArgs(
-            type="RollingUpdate",
-            rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
-        ),
-        template=template,
-    )
-
-
-def template(
-    model: Model, labels: dict[str, str], weights: MountedWeights, spec: k8s.core.v1.PodSpecArgs
-) -> k8s.core.v1.PodTemplateSpecArgs:
-    """The replica's pod, with the folder that it reads, by which cleaning knows that it is in use."""
-    annotations = {**model.annotations, **weights.annotations}
-    return k8s.core.v1.PodTemplateSpecArgs(
-        metadata=k8s.meta.v1.ObjectMetaArgs(labels={**labels, **weights.labels}, annotations=annotations or None),
-        spec=spec,
-    )
-
-
-def one_node_notice(name: str, model: Model, volume: Volume) -> str:
-    """What follows for a rollout from a volume that one node mounts."""
-    of = f" of the {volume.gpus}" if volume.gpus else ""
-    return (
-        f"{name}: one node mounts the volume of its weights, so that all replicas run there: up to "
-        f"{model.replicas.max}, and one more for the surge of a rollout, take {(model.replicas.max + 1) * model.gpus}"
-        f"{of} GPUs of a node of pool {model.pool}"
     )
 
 

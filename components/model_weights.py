@@ -10,10 +10,12 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pod
+from components.engine_seeding import engine_container
 from components.mounted_weights import FOLDER_ANNOTATION, MountedWeights
 from components.seeder_access import SeederAccess, seeder_access
 from components.seeding_job import seeding_job
 from components.settings import Model, parse_source
+from components.settings.source_forms import ENGINES
 from components.source_volume import source_volume
 from components.volume import Place, Volume, digest
 from components.weight_access import token_mount, token_volume
@@ -47,15 +49,16 @@ class ModelWeights(pulumi.ComponentResource):
         pull_secrets: Sequence[str],
         namespace: pulumi.Input[str],
         token: pulumi.Output[str] | None,
+        policies: Sequence[pulumi.Resource] = (),
         eks: EksConnection | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Create the claim and seed it; `mounted` is what replicas take."""
+        """Create the claim and seed it; `mounted` is what replicas take, and no pod starts before the `policies`."""
         super().__init__("inference:index:ModelWeights", name, None, opts)
         self.seeded = None
         source = parse_source(model.source)
         if source.scheme == "image":
-            self.mounted = MountedWeights(path=source.location)
+            self.mounted = MountedWeights(path=source.location, after=tuple(policies))
             self.register_outputs({"path": self.mounted.path})
             return
         labels = {**model.labels, **pod.labels("weight-seeder", name, "weights")}
@@ -66,16 +69,20 @@ class ModelWeights(pulumi.ComponentResource):
             name, model, volume, namespace=namespace, labels=labels, token=token, eks=eks, parent=self
         )
         origin = source_volume(name, model, namespace=namespace, labels=labels, parent=self)
-        seeder = seeder_container(
-            model,
-            image,
-            command=seeder_command(model, place, readers(name, namespace) if volume.per_node else None),
-            env=access.env,
-            mounts=[
-                *([origin.mount] if origin else []),
-                # No other container of the pod has it.
-                *([token_mount()] if volume.per_node else []),
-            ],
+        seeder = (
+            engine_container(name, model, place, env=access.env)
+            if source.scheme in ENGINES
+            else seeder_container(
+                model,
+                image,
+                command=seeder_command(model, place, readers(name, namespace) if volume.per_node else None),
+                env=access.env,
+                mounts=[
+                    *([origin.mount] if origin else []),
+                    # No other container of the pod has it.
+                    *([token_mount()] if volume.per_node else []),
+                ],
+            )
         )
         volumes = [origin.volume] if origin else []
         if volume.per_node:
@@ -86,7 +93,7 @@ class ModelWeights(pulumi.ComponentResource):
                 volumes=(token_volume(), *volumes),
                 annotations={FOLDER_ANNOTATION: folder, **left_out(access)},
                 service_account=model.weights.service_account,
-                after=access.after,
+                after=(*access.after, *policies),
             )
         else:
             self.seeded = seeding_job(
@@ -96,6 +103,7 @@ class ModelWeights(pulumi.ComponentResource):
                 seeder,
                 volumes,
                 access=access,
+                policies=policies,
                 namespace=namespace,
                 labels=labels,
                 pull_secrets=pull_secrets,

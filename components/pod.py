@@ -12,6 +12,7 @@ from components.settings import Resources, taint_parts
 
 # Above 10000, so that it is no user of the node. Writer and readers of the weights share it.
 USER: Final = 65532
+UNPRIVILEGED_PORT: Final = 1024
 Scratch = tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "pulumi"}
 
@@ -26,8 +27,12 @@ def labels(application: str, instance: str, component: str) -> dict[str, str]:
     }
 
 
-def pod_security() -> k8s.core.v1.PodSecurityContextArgs:
-    """Every container runs as `USER`, which also owns the volumes."""
+def pod_security(lowest_port: int = UNPRIVILEGED_PORT) -> k8s.core.v1.PodSecurityContextArgs:
+    """Every container runs as `USER`, which also owns the volumes, and may open ports from `lowest_port` on.
+
+    Nodes differ in whether a process without capabilities may open those below 1024, unless a pod asks: a safe sysctl.
+    """
+    opens = k8s.core.v1.SysctlArgs(name="net.ipv4.ip_unprivileged_port_start", value=str(lowest_port))
     return k8s.core.v1.PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=USER,
@@ -35,6 +40,7 @@ def pod_security() -> k8s.core.v1.PodSecurityContextArgs:
         fs_group=USER,
         # Changing the owner of every file of the weights at every start would take minutes.
         fs_group_change_policy="OnRootMismatch",
+        sysctls=[opens] if lowest_port < UNPRIVILEGED_PORT else None,
         seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
     )
 

@@ -1,4 +1,4 @@
-"""What the seeder signs in with, as whom it runs, and where it may connect to."""
+"""What the seeder signs in with, and as whom it runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import egress
-from components.settings import Model, ModelSource, parse_source
+from components.settings import Model, parse_source
 from components.volume import Volume
 from components.weight_access import list_pods
-from components.weight_seeder import METRICS_PORT, TOKEN_FIELD, environment, reader_labels, seeder_labels
+from components.weight_seeder import TOKEN_FIELD, environment
 
 if TYPE_CHECKING:  # stacks without AWS load nothing of it
     from components.aws.connection import EksConnection
@@ -28,7 +27,7 @@ class SeederAccess:
     pod_identity: bool
     """Whether EKS hands out its credentials, to every container of the pod that is not left out."""
     after: tuple[pulumi.Resource, ...]
-    """Rights and policies, which no input of a pod names: one that starts before them runs without."""
+    """Rights, which no input of a pod names: one that starts before them runs without."""
 
 
 def seeder_access(
@@ -68,30 +67,15 @@ def seeder_access(
         # Who seeds a node's disk cleans it as well, and asks what is in use.
         subject = weights.service_account or name
         after.append(list_pods(f"{name}-weights", subject, namespace=namespace, labels=labels, parent=parent))
-    policy = k8s.networking.v1.NetworkPolicy(
-        f"{name}-weights",
-        metadata=metadata,
-        spec=policy_spec(name, model, source, per_node=volume.per_node, pod_identity=pod_identity),
-        opts=opts,
-    )
-    secret = weights.credentials or _token_secret(name, source.scheme, namespace, labels, token, opts)
+    # NIM asks for a key of NGC at every start: without another one the seeder has the same.
+    of_engine = model.ngc_key_secret if source.scheme == "ngc" else None
+    secret = weights.credentials or of_engine or _token_secret(name, source.scheme, namespace, labels, token, opts)
     return SeederAccess(
         env=environment(model, region=eks.region if eks else None, secret=secret),
         account=account,
         pod_identity=pod_identity,
-        after=(*after, policy),
+        after=tuple(after),
     )
-
-
-def policy_spec(
-    name: str, model: Model, source: ModelSource, *, per_node: bool, pod_identity: bool
-) -> k8s.networking.v1.NetworkPolicySpecArgs:
-    """The source and nothing beside it: for the seeding Job, or for replicas that seed, which everybody may reach."""
-    where = egress.destination(source, model.weights.endpoint)
-    rules = egress.rules(where, cidrs=model.weights.egress, pod_identity=pod_identity, api_server=per_node)
-    if per_node:
-        return egress.policy_spec(reader_labels(name), rules, serves=True)
-    return egress.policy_spec(seeder_labels(name), rules, metrics_port=METRICS_PORT)
 
 
 def _token_secret(

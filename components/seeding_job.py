@@ -25,6 +25,7 @@ def seeding_job(
     volumes: Sequence[k8s.core.v1.VolumeArgs],
     *,
     access: SeederAccess,
+    policies: Sequence[pulumi.Resource],
     namespace: pulumi.Input[str],
     labels: dict[str, str],
     pull_secrets: Sequence[str],
@@ -40,7 +41,7 @@ def seeding_job(
         namespace=namespace,
         labels=labels,
         deadline=deadline,
-        after=access.after,
+        after=(*access.after, *policies),
         parent=parent,
     )
     snapshot_class = model.weights.snapshot_class

@@ -8,7 +8,7 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import egress, pod
+from components import pod
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.settings import Model, Settings
@@ -41,6 +41,7 @@ class WeightCleaner(pulumi.ComponentResource):
         image: str,
         pull_secrets: Sequence[str],
         namespace: pulumi.Input[str],
+        policies: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Clean each place after the rollout of its model: one that fails keeps the earlier revision for going back."""
@@ -61,35 +62,23 @@ class WeightCleaner(pulumi.ComponentResource):
                 labels=labels,
                 deadline=deadline,
                 # No input says so, but replicas of the revision before are reading it until the rollout has ended.
-                after=[rollouts[key], *rights],
+                after=[rollouts[key], rights, *policies],
                 parent=self,
             )
         self.register_outputs({})
 
-    def _account(
-        self, name: str, namespace: pulumi.Input[str]
-    ) -> tuple[pulumi.Output[str], tuple[pulumi.Resource, ...]]:
-        """The account of the cleaning pods, and its rights and their bounds, which no input of a pod names."""
-        opts = pulumi.ResourceOptions(parent=self)
-        labels = {"app.kubernetes.io/name": APPLICATION}
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels={**labels, **pod.MANAGED_BY})
+    def _account(self, name: str, namespace: pulumi.Input[str]) -> tuple[pulumi.Output[str], pulumi.Resource]:
+        """The account of the cleaning pods, and its rights, which no input of a pod names."""
+        labels = {"app.kubernetes.io/name": APPLICATION, **pod.MANAGED_BY}
         account = k8s.core.v1.ServiceAccount(
             name,
-            metadata=metadata,
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),
             # Its pods ask for the token themselves.
             automount_service_account_token=False,
-            opts=opts,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        rights = list_pods(
-            name, account.metadata.name, namespace=namespace, labels={**labels, **pod.MANAGED_BY}, parent=self
-        )
-        policy = k8s.networking.v1.NetworkPolicy(
-            name,
-            metadata=metadata,
-            spec=egress.policy_spec(labels, egress.rules(None, api_server=True)),
-            opts=opts,
-        )
-        return account.metadata.name, (rights, policy)
+        rights = list_pods(name, account.metadata.name, namespace=namespace, labels=labels, parent=self)
+        return account.metadata.name, rights
 
 
 def weight_cleaner(
@@ -97,6 +86,7 @@ def weight_cleaner(
     weights: Mapping[str, ModelWeights],
     servers: Mapping[str, InferenceServer],
     namespace: pulumi.Input[str],
+    policies: Sequence[pulumi.Resource],
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Clean the volumes that a Job has seeded, where there are any."""
@@ -110,6 +100,7 @@ def weight_cleaner(
             image=settings.images.weight_seeder,
             pull_secrets=settings.images.pull_secrets,
             namespace=namespace,
+            policies=policies,
             opts=opts,
         )
 

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from components import pod
 from components.settings import Model, Resources, parse_source, size_bytes
+from components.settings.source_forms import ENGINES as TOOL_OF
 from components.timing import cleaning_wait
 from components.volume import Place, Volume
 
@@ -25,6 +26,7 @@ CREDENTIALS: Final[Mapping[str, Mapping[str, str]]] = {
     "hf": {"HF_TOKEN": TOKEN_FIELD},
     "s3": {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")},
     "oci": {"REGISTRY_AUTH": ".dockerconfigjson"},
+    "ngc": {"NGC_API_KEY": "NGC_API_KEY"},
 }
 """Environment variables of a source's credentials, each with its key in the Secret."""
 SMALL: Final = Resources.model_validate(
@@ -104,6 +106,11 @@ def environment(model: Model, *, region: str | None, secret: pulumi.Input[str] |
         bucket_region = model.weights.region or region
         # Not AWS_REGION, which botocore does not read.
         own |= {} if bucket_region is None else {"AWS_DEFAULT_REGION": bucket_region}
+    if scheme == "ollama":
+        # Its start would remove what an earlier pod has begun.
+        own |= {"OLLAMA_HOST": "127.0.0.1:11434", "OLLAMA_NOPRUNE": "1"}
+    if scheme == "ngc":
+        own |= {"XDG_CACHE_HOME": f"{TMP}/.cache", "XDG_CONFIG_HOME": f"{TMP}/.config"}
     if endpoint is not None and scheme in ENDPOINTS:
         own |= {ENDPOINTS[scheme]: endpoint}
     if secret is None:
@@ -169,9 +176,12 @@ def _small(
 
 
 def _wanted(model: Model, place: Place) -> list[str]:
-    """The revision and the selection of its files, alike for seeding and checking."""
-    include = [part for pattern in model.weights.include for part in ("--include", pattern)]
-    exclude = [part for pattern in model.weights.exclude for part in ("--exclude", pattern)]
+    """The revision and the selection of its files, alike for seeding and checking; an engine's tool takes all."""
+    if parse_source(model.source).scheme in TOOL_OF:
+        return ["--source", model.source, *_where(place)]
+    # In one word each: a pattern may begin with a hyphen.
+    include = [f"--include={pattern}" for pattern in model.weights.include]
+    exclude = [f"--exclude={pattern}" for pattern in model.weights.exclude]
     return ["--source", model.source, *_where(place), *include, *exclude]
 
 

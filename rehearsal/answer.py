@@ -30,13 +30,13 @@ class Answer:
     total_s: float
 
 
-def ask(base_url: str, model: str, prompt: str = PROMPT) -> Answer:
+def ask(base_url: str, model: str, prompt: str = PROMPT, *, key: str = "none") -> Answer:
     """Stream one answer and show it as it comes. Fault unless the stream ends of itself (`stop` or `length`)."""
     import openai  # noqa: PLC0415 - half a second that no other command needs
 
     # The address is one of this host's: a proxy that the environment names has no way to it.
     http = openai.DefaultHttpxClient(trust_env=False)
-    client = openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=120, http_client=http)
+    client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120, http_client=http)
     started = time.monotonic()
     first: float | None = None
     text, finish, tokens = "", "", 0

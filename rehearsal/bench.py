@@ -20,12 +20,14 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from rehearsal import bench_seeding, cluster, stack, toolchain
+from rehearsal import bench_rollout, bench_seeding, cluster, stack, toolchain
+from rehearsal.bench_rollout import Rollout
 from rehearsal.bench_seeding import Seeding
 from rehearsal.cluster import control_plane, node
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Layout
 from rehearsal.fault import Fault
+from rehearsal.kubectl import Kubectl
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import console, step
 from rehearsal.pulumi_cli import Pulumi, embedded, throwaway
@@ -37,6 +39,7 @@ RESIDENT_GIB = 3.0
 SEEDING_RATIO = 1.25
 """Seeding has to reach 0.8 of curl's throughput: so many times its time, at most."""
 SEEDING_REPEATS = 3
+ROLLOUT_RATIO = 1.15
 REPEATS = 5
 PROD = "prod"
 """The stack on AWS that is previewed without an account, whatever runs."""
@@ -137,6 +140,24 @@ def seeding_figures(seeding: Seeding) -> list[Figure]:
     ]
 
 
+def rollout_figures(rollouts: Iterable[Rollout]) -> list[Figure]:
+    """Each rollout over its floor, and what it adds to it in each of its rounds."""
+    replicas = bench_rollout.REPLICAS
+    return [
+        against(
+            Figure(
+                name=f"rollout of {replicas} replicas over its floor, surge {each.surge}",
+                measured=each.measured_s / each.floor_s,
+                unit="x",
+                note=f"{each.measured_s:.0f} s over {each.floor_s:.0f} s; each of {each.rounds} rounds adds "
+                f"{each.added_s:.1f} s: pod start, probes, controllers",
+            ),
+            ROLLOUT_RATIO,
+        )
+        for each in rollouts
+    ]
+
+
 def row(figure: Figure) -> tuple[str, str, str, str, str]:
     """The figure as the table shows it: name, measured, allowed, ratio, note."""
     digits = 0 if figure.unit == "resources" else 2
@@ -206,6 +227,8 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     tools = toolchain.ensure_cli(places)
     engine = embedded(places, tools, str(cluster.network_block()))
     figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
+    kubectl = Kubectl(program=tools.kubectl, kubeconfig=str(places.kubeconfig), direct=str(cluster.network_block()))
+    figures += _rollouts(name, engine, kubectl)
     title = f"{repeats + 1} previews of {name}, of {PROD} and of an empty program, in turns"
     with step(title, about_s=(repeats + 1) * 3), tempfile.TemporaryDirectory() as folder:
         backend = Path(folder) / "state"
@@ -215,6 +238,12 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     figures += [preview_figure(name, local, empty), preview_figure(PROD, prod, empty)]
     parts = {name: local, PROD: prod, "empty program": empty}
     return [*figures, *(preview_part(each, samples) for each, samples in parts.items())]
+
+
+def _rollouts(name: str, engine: Pulumi, kubectl: Kubectl) -> list[Figure]:
+    service = next(iter(stack.services(engine, name).values()))
+    with step(f"rollouts of {bench_rollout.REPLICAS} replicas", about_s=bench_rollout.expected_s()):
+        return rollout_figures(bench_rollout.measure(kubectl, *service))
 
 
 def _seeding(places: Places) -> list[Figure]:

@@ -16,13 +16,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from rehearsal import answer, bench, cluster, images, model_facts, stack, toolchain
+from components.settings.concealment import masked
+from rehearsal import answer, bench, cluster, images, model_facts, stack, toolchain, vllm
+from rehearsal.addon import Addon, asked_for
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
 from rehearsal.places import Places
 from rehearsal.progress import console, notes, span
 from rehearsal.pulumi_cli import embedded, throwaway, users_own
+from rehearsal.toolchain import judges
+from rehearsal.vllm.overlay import overlay
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Option("--stack", envvar="STACK", help="The stack: Pulumi.<stack>.yaml.")]
@@ -38,12 +42,23 @@ def existing_cluster() -> bool:
     return choice == "existing"
 
 
+def engine_choice() -> stack.Change:
+    """What `ENGINE` makes of a stack's settings: nothing, or the simulators in it are the real vLLM (`ENGINE=vllm`)."""
+    choice = os.environ.get("ENGINE") or "simulator"
+    if choice not in ("simulator", "vllm"):
+        raise Fault(f"ENGINE: {choice!r}; allowed: simulator (the default), vllm; run: make up ENGINE=vllm")
+    if choice == "vllm" and existing_cluster():
+        raise Fault("ENGINE: vllm is for the embedded cluster, as the simulator is; run: make up ENGINE=vllm")
+    return overlay if choice == "vllm" else dict
+
+
 @app.command()
 def up(name: Stack = "local") -> None:
     """Set everything up, bring the stack up, and stream one answer through its Service."""
     started = time.monotonic()
     places = Places.of_user()
-    settings = stack.read(name)
+    change = engine_choice()
+    settings = stack.read(name, change)
     if existing_cluster():
         kubeconfig = stack.existing_kubeconfig(settings)
         tools = toolchain.ensure_cli(places)
@@ -53,28 +68,34 @@ def up(name: Stack = "local") -> None:
         stack.require_embedded(settings)
         preflight.check(places.state)
         network = str(cluster.network_block())
-        tools, archives = _toolchain(places)
+        wanted = stack.addons(settings) | asked_for()
+        tools, archives = _toolchain(places, wanted, real_engine=change is overlay)
         kubectl = Kubectl(program=tools.kubectl, kubeconfig=str(places.kubeconfig), direct=network)
-        cluster.up(stack.nodes(settings), archives, places, kubectl)
+        mounted = places.vllm if change is overlay else None
+        cluster.up(stack.nodes(settings, engine=mounted), archives, places, kubectl, wanted)
         engine = embedded(places, tools, network)
     engine.select(name)
-    if code := engine.up(name):
+    with tempfile.TemporaryDirectory() as folder:
+        code = engine.up(name, stack.write_changed(name, change, Path(folder)) if change is overlay else None)
+    if code:
         console.print(
             f"make up: `pulumi up --stack {name}` failed, see above; its state is kept: mend it and run make up again"
         )
         raise typer.Exit(code)
     if stack.on_aws(settings):
         stack.write_kubeconfig(settings, kubectl)
+    key = stack.api_key(engine, name)
+    direct = not existing_cluster() and stack.lets_in(settings, cluster.host_addresses())
     for model, service in stack.services(engine, name).items():
         console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
-        with stack.reach(kubectl, service, direct=not existing_cluster()) as address:
-            given = answer.ask(f"http://{address}/v1", model)
+        with stack.reach(kubectl, service, direct=direct) as address:
+            given = answer.ask(f"http://{address}/v1", model, key=key)
         rate = given.tokens / given.total_s
         console.print(
             f"[dim]{given.tokens} tokens, finish_reason {given.finish_reason}, "
             f"first after {given.first_token_s * 1000:.0f} ms, {rate:.0f} tokens/s[/dim]"
         )
-        if not existing_cluster():
+        if direct:
             console.print(f"endpoint      http://{address}/v1")
     console.print(f"look around   export KUBECONFIG={kubectl.kubeconfig}; {kubectl.program} get pods -A -o wide")
     console.print(f"change        edit Pulumi.{name}.yaml, then: make preview STACK={name}; make up")
@@ -119,10 +140,13 @@ def status() -> None:
 def preview(name: Stack = "local") -> None:
     """Preview a stack's changes; nothing is changed, not even its configuration file or its state."""
     places = Places.of_user()
+    change = engine_choice()
     tools = toolchain.ensure_cli(places)
     with tempfile.TemporaryDirectory() as folder:
         # Pulumi writes to the file that it is given (a salt, `-c` values).
         config = Path(shutil.copy(stack.file(name), folder))
+        if change is overlay:
+            config = stack.write_changed(name, change, Path(folder))
         kubeconfig = os.devnull
         engine = None
         if existing_cluster():
@@ -195,22 +219,74 @@ def measure(
     bench.report(name, Places.of_user(), repeats=repeats, cold=cold, document=document)
 
 
+@app.command()
+def traffic(
+    url: Annotated[str, typer.Option(help="Base of the OpenAI API: http://10.77.128.7:8000/v1.")],
+    model: Annotated[str, typer.Option(help="The model to ask.")] = "chat",
+    streams: Annotated[int, typer.Option(help="Streams in all.")] = 2000,
+    rate: Annotated[float, typer.Option(help="Streams that begin a second, whatever the answers take.")] = 100,
+    concurrency: Annotated[int, typer.Option(help="Streams open at a time; others wait, on the clock.")] = 4096,
+    tokens: Annotated[int, typer.Option(help="Tokens of an answer; every tenth has four times as many.")] = 24,
+    numbered: Annotated[bool, typer.Option(help="Check the simulator's words, not only their number.")] = True,
+    keep_alive: Annotated[bool, typer.Option(help="Use connections again, as most clients do.")] = False,
+    key: Annotated[str | None, typer.Option("--api-key", envvar="OPENAI_API_KEY", help="Where the API asks.")] = None,
+) -> None:
+    """Stream chat completions, check each of them to its end, retry none; exits with 1 if any is lost."""
+    # Here, because the HTTP client takes a time that other commands need not wait.
+    from rehearsal.traffic import command  # noqa: PLC0415
+    from rehearsal.traffic.load import Load  # noqa: PLC0415
+
+    load = Load(
+        base_url=url.rstrip("/"),
+        model=model,
+        streams=streams,
+        rate=rate,
+        concurrency=concurrency,
+        tokens=tokens,
+        long_tokens=4 * tokens,
+        numbered=numbered,
+        keep_alive=keep_alive,
+        api_key=key,
+    )
+    if command.run(load).lost:
+        raise typer.Exit(1)
+
+
+@app.command("vllm")
+def install_vllm() -> None:
+    """Install the real vLLM for this machine's CPU into the cache, once."""
+    ensure_vllm(Places.of_user())
+
+
 @app.command("toolchain")
 def build_toolchain() -> None:
     """Build everything that can be built ahead: the toolchain and the images."""
     places = Places.of_user()
-    _toolchain(places)
+    _toolchain(places, frozenset(Addon))
     toolchain.ensure_registry(places)
+    toolchain.ensure_buildah(places)
+    judges.ensure(places)
 
 
-def _toolchain(places: Places) -> tuple[toolchain.Tools, dict[str, Path]]:
+def _toolchain(
+    places: Places, addons: frozenset[Addon], *, real_engine: bool = False
+) -> tuple[toolchain.Tools, dict[str, Path]]:
     if not (places.bin / "kubelet").exists():
         preflight.require_space(places.cache, CACHE_BYTES, "the toolchain")
         for folder, needed in toolchain.go_caches().items():
             preflight.require_space(folder, needed, "building the toolchain (Go's own caches)")
     tools = toolchain.ensure_cli(places)
-    toolchain.ensure_cluster(places)
-    return tools, images.build_all(places)
+    toolchain.ensure_cluster(places, addons)
+    if real_engine:
+        ensure_vllm(places)
+    return tools, images.build_all(places, addons, real_engine=real_engine)
+
+
+def ensure_vllm(places: Places) -> None:
+    """The real vLLM in the cache. Fault where the disk has no room for it."""
+    if not vllm.installed(places):
+        preflight.require_space(places.cache, vllm.BYTES, "installing vLLM")
+    toolchain.ensure_vllm(places)
 
 
 def main() -> None:
@@ -226,5 +302,5 @@ def main() -> None:
 
 
 def _fail(text: str) -> None:
-    notes.print(f"[red]error:[/red] {escape(text)}")
+    notes.print(f"[red]error:[/red] {escape(masked(text))}")
     sys.exit(1)

@@ -62,6 +62,11 @@ class Places:
         return self.cache / "debs"
 
     @property
+    def vllm(self) -> Path:
+        """The real vLLM with all that it imports: a folder of the module path."""
+        return self.cache / "vllm"
+
+    @property
     def images(self) -> Path:
         """Archives of the container images that were built here."""
         return self.cache / "images"

@@ -73,15 +73,16 @@ class Pulumi:
             notes.print(f"an earlier run on stack {stack} was killed: unlocking it")
             self.read("cancel", "--yes", "--stack", stack)
 
-    def up(self, stack: str) -> int:
-        """Bring the stack up; give Pulumi's exit code.
+    def up(self, stack: str, config: Path | None = None) -> int:
+        """Bring the stack up, by its own configuration file or by `config`; give Pulumi's exit code.
 
         A run that was killed may have made objects that the state does not have. On the embedded cluster they are taken
         over first; elsewhere they might be somebody else's. The switch for it becomes an input of the provider, so that
         a plain run has to follow.
         https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/
         """
-        command = ("up", "--stack", stack, "--yes", "--skip-preview", *display())
+        given = ("--config-file", str(config)) if config else ()
+        command = ("up", "--stack", stack, *given, "--yes", "--skip-preview", *display())
         state = json.loads(self.read("stack", "export", "--stack", stack))
         pending = (state.get("deployment") or {}).get("pending_operations") or []
         if pending and self.keeps_stacks:

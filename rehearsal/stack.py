@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import ipaddress
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from components.settings import EksCluster, ExistingPool, GpuPool, Settings, SettingsError, parse
+from components.settings.concealment import masked
+from components.settings.schema import API_KEYS_KEY
 from components.settings.stack import AWS_KEYS
+from rehearsal.addon import Addon
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
 from rehearsal.command import run
@@ -26,13 +31,20 @@ PROJECT = "inference"
 READY_WITHIN = "10m"
 LOCAL_IMAGES = "docker.io/local/"
 """Where images that exist on the embedded cluster's nodes only are named."""
+Change = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From the settings that are written to those that are meant."""
 
 
 def file(name: str) -> Path:
     """The configuration file of stack `name`. Fault if there is none."""
     path = CHECKOUT / f"Pulumi.{name}.yaml"
     if not path.exists():
-        raise Fault(f"STACK: there is no Pulumi.{name}.yaml; allowed: {', '.join(names())}; run: make up STACK=local")
+        known = names()
+        near = (*difflib.get_close_matches(name, known, n=1), *known, "<name>")[0]
+        raise Fault(
+            f"STACK: there is no Pulumi.{name}.yaml; allowed: {', '.join(known) or 'none yet'}; "
+            f"run the same again with one of these, such as STACK={near}"
+        )
     return path
 
 
@@ -54,17 +66,26 @@ def require_aws(name: str) -> None:
     )
 
 
-def configuration(name: str) -> dict[str, Any]:
-    """The stack's settings as they are written, by their keys. Fault if they are no map, or no YAML."""
+def configuration(name: str, change: Change = dict) -> dict[str, Any]:
+    """The stack's settings as they are written, by their keys, after `change`. Fault if they are no map, or no YAML."""
     path = file(name)
     try:
         document = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise Fault(f"{path.name}: {' '.join(str(error).split())}; mend the YAML and run again") from None
+        # With the line that is wrong, where somebody may have pasted a secret.
+        raise Fault(f"{path.name}: {masked(' '.join(str(error).split()))}; mend the YAML and run again") from None
     config = (document.get("config") if isinstance(document, dict) else None) or {}
     if not isinstance(config, dict):
         raise Fault(f"{path.name}: config is a {type(config).__name__}; allowed: a map of settings by key; mend it")
-    return {str(key): value for key, value in config.items()}
+    return change({str(key): value for key, value in config.items()})
+
+
+def write_changed(name: str, change: Change, folder: Path) -> Path:
+    """The stack's file in `folder`, its settings after `change`; Pulumi may write to it."""
+    document = yaml.safe_load(file(name).read_text()) | {"config": configuration(name, change)}
+    path = folder / file(name).name
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
 
 
 def says_aws(name: str) -> bool:
@@ -73,33 +94,41 @@ def says_aws(name: str) -> bool:
     return isinstance(cluster, dict) and cluster.get("provider") == "aws"
 
 
-def read(name: str) -> Settings:
-    """The stack's settings, checked as the program checks them. Fault naming every mistake, a line each."""
+def read(name: str, change: Change = dict) -> Settings:
+    """The stack's settings after `change`, checked as by the program. Fault naming every mistake, a line each."""
     ours = {
         key.removeprefix(f"{PROJECT}:"): value
-        for key, value in configuration(name).items()
+        for key, value in configuration(name, change).items()
         if key.startswith(f"{PROJECT}:") or key in AWS_KEYS
     }
     secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}
     try:
-        return parse(texts, secrets)
+        return parse(texts, secrets, decrypted=False)
     except SettingsError as error:
         raise Fault("\n       ".join(map(str, error.mistakes))) from None
 
 
-def nodes(settings: Settings) -> tuple[NodeSpec, ...]:
-    """The nodes that the stack's GPU pools describe."""
+def nodes(settings: Settings, *, engine: Path | None = None) -> tuple[NodeSpec, ...]:
+    """The nodes that the stack's GPU pools describe; `engine` is a folder that each shows to its containers."""
     return tuple(
         NodeSpec(
             name=f"{name}-{index}",
             labels=_labels(name, pool),
             taints=(pool.taint,),
             gpus=Gpus(product=pool.gpu.product, memory_gib=pool.gpu.memory_gib, count=pool.gpu.count),
+            engine=engine,
         )
         for name, pool in settings.gpu_pools.items()
         for index in range(pool.nodes)
     )
+
+
+def addons(settings: Settings) -> frozenset[Addon]:
+    """What the stack needs in its cluster beyond what every cluster has."""
+    several_nodes = any(model.nodes_per_replica > 1 for model in settings.models.values())
+    needed = {Addon.GATEWAY: settings.gateway is not None, Addon.LEADER_WORKER_SET: several_nodes}
+    return frozenset(addon for addon, is_needed in needed.items() if is_needed)
 
 
 def _labels(name: str, pool: GpuPool) -> tuple[tuple[str, str], ...]:
@@ -175,6 +204,19 @@ def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
     """Namespace and name of each model's Service, from the stack's outputs."""
     outputs = json.loads(engine.read("stack", "output", "--json", "--stack", name))
     return {model: (outputs["namespace"], exported["service"]) for model, exported in outputs["models"].items()}
+
+
+def api_key(engine: Pulumi, name: str) -> str:
+    """One that the stack's models take, or what clients send where none is asked for."""
+    key = f"{PROJECT}:{API_KEYS_KEY}"
+    keys = engine.read("config", "get", key, "--stack", name).split() if key in configuration(name) else []
+    return next(iter(keys), "none")
+
+
+def lets_in(settings: Settings, addresses: ipaddress.IPv4Network) -> bool:
+    """Whether who has one of the addresses may ask the engines; else only what comes by way of a pod's own node."""
+    policy = settings.network_policy
+    return not policy.enabled or any(addresses.subnet_of(ipaddress.IPv4Network(each)) for each in policy.clients)
 
 
 @contextlib.contextmanager

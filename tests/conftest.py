@@ -6,11 +6,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster.rehearsed import Rehearsed, host_state
-from tests.figures import FIGURES
+from tests.figures import FIGURES, SCENARIOS
+
+# In this order, after all others: what a healthy cluster does should not have to be read out of a mended one, and the
+# last of the faults makes a new cluster, whose stack these then change for good.
+LAST = ("test_faults.py", "test_rollout.py", "test_disruptions.py", "test_rollout_mutations.py")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +45,37 @@ def kubeconfig(rehearsed: Rehearsed) -> Path:
     return rehearsed.kubeconfig
 
 
+@pytest.fixture(scope="session")
+def four(rehearsed: Rehearsed) -> Iterator[Rehearsed]:
+    """The rehearsal with four replicas of an engine that loads fast, and GPUs for as many again."""
+    changes: dict[str, Any] = {
+        "gpuPools.l4.gpu.count": 4,
+        "models.chat.replicas": {"min": 4, "max": 4},
+        "models.chat.concurrency": 256,
+        "models.chat.drainSeconds": 60,
+        "models.chat.rollout.minReadySeconds": 1,
+        # A line of the log for each request would cost more than its tokens.
+        "models.chat.engineArgs": ["--disable-uvicorn-access-log"],
+        "models.chat.env": {
+            "SIMULATOR_LOAD_MBPS": 40,
+            "SIMULATOR_STARTUP_SECONDS": 0.5,
+            "SIMULATOR_GPU_MEMORY_GIB": 24,
+            "SIMULATOR_STEP_MS_PER_SEQ": 0.2,
+        },
+    }
+    try:
+        for key, value in changes.items():
+            rehearsed.configure(key, value)
+        rehearsed.make("up")
+        # They announce at their start what a node has.
+        rehearsed.kubectl("delete", "pods", "--all", "--namespace=nvidia-device-plugin")
+        enough = "--for=jsonpath={.status.allocatable.nvidia\\.com/gpu}=4"
+        rehearsed.kubectl("wait", "nodes", "--selector=inference/gpu-pool=l4", enough, "--timeout=120s")
+        yield rehearsed
+    finally:
+        rehearsed.restore_configuration()
+
+
 @pytest.fixture
 def pulumi_env(rehearsed: Rehearsed, tmp_path: Path) -> dict[str, str]:
     """The environment for the Pulumi CLI, with a backend of the test's own."""
@@ -47,8 +83,8 @@ def pulumi_env(rehearsed: Rehearsed, tmp_path: Path) -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Faults last: what a healthy cluster does should not have to be read out of a mended one."""
-    items.sort(key=lambda item: item.path.name == "test_faults.py")
+    """Faults last, and after them what takes the stack for itself."""
+    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -57,3 +93,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for name, count in sorted(FIGURES.items()):
             terminalreporter.line(f"{name}: {count}")
+    for title, figures in SCENARIOS.items():
+        terminalreporter.line(f"{title}: {figures}")

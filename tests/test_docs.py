@@ -31,7 +31,14 @@ LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 MAKE: Final = re.compile(r"(?<![\w-])make (?:-s )?([a-z][a-z-]*)")
 CONFIG_SET: Final = re.compile(r"pulumi config set ([^`\n]+)")
 # Hosts that a reader may be sent to, or that settings name as examples; a mirror or a machine of ours is none.
-HOSTS: Final = {"chat.inference.svc", "hub.example.com", "huggingface.co", "kubernetes.io", "www.pulumi.com"}
+HOSTS: Final = {
+    "chat.inference.svc",
+    "hub.example.com",
+    "huggingface.co",
+    "kubernetes.io",
+    "lws.sigs.k8s.io",
+    "www.pulumi.com",
+}
 
 
 def code(document: str) -> list[str]:

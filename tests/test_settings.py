@@ -24,9 +24,10 @@ from tests.components.samples import (
 )
 
 MODEL_KEYS = (
-    "engine, image, cuda, source, gpus, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, "
-    "drainSeconds, preStopSeconds, probes, rollout, engineArgs, env, sharedMemory, resources, readOnlyRoot, labels, "
-    "annotations"
+    "engine, triton, image, cuda, dtype, quantization, weightsFile, adapters, ngcKeySecret, source, gpus, "
+    "nodesPerReplica, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, outputTokens, "
+    "tpotMillis, drainSeconds, preStopSeconds, probes, rollout, priorityClass, engineArgs, env, sharedMemory, "
+    "resources, readOnlyRoot, labels, annotations"
 )
 NAMES = "lower-case letters, digits and hyphens, first a letter, at most 40 characters"
 IMAGES = "an image with a tag other than latest, or with a digest"
@@ -34,11 +35,7 @@ COMMITS = "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits"
 NAMESPACES = "a namespace other than default and kube-*: lower-case letters, digits and hyphens, at most 63 characters"
 OWN = "is Kubernetes' own, and its pods would come under our Pod Security level"
 SIZES = "a size in Ki, Mi, Gi or Ti, such as 16Gi"
-ENGINE_ARGS = (
-    "arguments other than --host, --port, --uds, --root-path, --served-model-name, --config, --model, --revision, "
-    "--max-model-len, --max-num-seqs, --gpu-memory-utilization, --tensor-parallel-size, -tp, --shutdown-timeout, "
-    "--api-key, --hf-token"
-)
+ENGINE_ARGS = "arguments that neither a setting nor the program gives"
 TABLE = "write it in the stack file; the README's table of settings has its keys"
 
 
@@ -63,7 +60,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "namespce",
             "llm",
             "inference:namespce: is not a setting; did you mean namespace?; "
-            "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, models, hfToken; "
+            "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, priorityClasses, models, gateway, "
+            "networkPolicy, hfToken, apiKeys; "
             "rename it in the stack file, or remove it with: pulumi config rm --path 'inference:namespce'",
             id="an unknown section",
         ),
@@ -108,8 +106,9 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f",
             'inference:models.chat.source: "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f" is not pinned: 0e9e39f is '
             "no "
-            f"full commit, so the weights could change under it; allowed: {COMMITS}; find the commit with: "
-            "git ls-remote https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct 0e9e39f",
+            f"full commit, so the weights could change under it; allowed: {COMMITS}; find the commit's 40 "
+            "digits with: git clone --bare --filter=tree:0 https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct "
+            "history.git && git -C history.git rev-parse 0e9e39f",
             id="a short commit",
         ),
         pytest.param(

@@ -16,7 +16,7 @@ from weight_seeder.source import open_source
 from components.settings import ModelSource, SettingsError, parse, parse_source
 from components.settings.mistakes import LONGEST_VALUE
 from components.settings.schema import SCHEMA_FILE
-from components.settings.source import LONGEST, PATTERN
+from components.settings.source_forms import LONGEST, PATTERN
 from tests.components.samples import SMALLEST, changed, raw
 
 COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
@@ -28,15 +28,24 @@ S3 = "s3://BUCKET/PREFIX, or s3://BUCKET/PREFIX@sha256:DIGEST with the 64 digits
 OCI = "oci://REGISTRY/REPOSITORY@sha256:DIGEST with the manifest's 64 digits"
 FOLDER = "file:///PATH@sha256:DIGEST with the 64 digits of PATH/SHA256SUMS"
 IMAGE = "image:///PATH, a folder of the engine's image"
+OLLAMA = "ollama://[[REGISTRY/]NAMESPACE/]MODEL:TAG@sha256:DIGEST with the 64 digits of the tag's manifest"
+NGC = "ngc://ORGANIZATION/[TEAM/]MODEL@profile:ID with the 64 digits of a profile of the NIM image"
 ANY = (
     "hf://OWNER/NAME@COMMIT, s3://BUCKET/PREFIX[@sha256:DIGEST], oci://REGISTRY/REPOSITORY@sha256:DIGEST, "
-    "file:///PATH@sha256:DIGEST or image:///PATH"
+    "file:///PATH@sha256:DIGEST, image:///PATH, ollama://MODEL:TAG@sha256:DIGEST or ngc://ORGANIZATION/MODEL@profile:ID"
 )
 CHANGES = "so the weights could change under it"
 CORRECT = "correct the name in the stack file"
 IN_CLEAR = (
     f"{KEY}: holds credentials in clear; allowed: a source without: {ANY}; take them out and revoke them; "
     "what signs in is a Secret: weights.credentials, or inference:hfToken"
+)
+PULLED = "find the digest with: curl -sL -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'"
+OUT = "take them out and revoke them; what signs in is a Secret: weights.credentials, or inference:hfToken"
+QUERY = "has a query, which no address here may have and which may sign in, so that it is not shown"
+NO_QUERY = (
+    "take out what follows the question mark; if it signs in, revoke it: what signs in is a Secret: "
+    "weights.credentials, or inference:hfToken"
 )
 SUMS = "find . -type f ! -path '*/.*' ! -name SHA256SUMS -exec sha256sum {} + > SHA256SUMS && sha256sum SHA256SUMS"
 
@@ -57,9 +66,13 @@ def mistakes(source: object) -> list[str]:
         (f"oci://localhost:5000/a__b/c--d.e{PINNED}", "oci", "localhost:5000/a__b/c--d.e", DIGEST),
         (f"file:///mnt/.hidden/llama{PINNED}", "file", "/mnt/.hidden/llama", DIGEST),
         ("image:///models/llama-3...1", "image", "/models/llama-3...1", ""),
+        (f"ollama://llama3.1:8b{PINNED}", "ollama", "llama3.1:8b", DIGEST),
+        (f"ollama://registry.example.com:5000/team/Llama:8B-q4_K_M{PINNED}", "ollama", None, DIGEST),
+        (f"ngc://nim/meta/llama-3.1-8b-instruct@profile:{DIGEST}", "ngc", "nim/meta/llama-3.1-8b-instruct", DIGEST),
     ],
 )
-def test_a_source_has_scheme_location_and_revision(text: str, scheme: Any, location: str, revision: str) -> None:
+def test_a_source_has_scheme_location_and_revision(text: str, scheme: Any, location: str | None, revision: str) -> None:
+    location = location or text.removeprefix(f"{scheme}://").partition("@")[0]
     assert parse_source(text) == ModelSource(scheme=scheme, location=location, revision=revision)
 
 
@@ -86,6 +99,14 @@ def test_a_source_has_scheme_location_and_revision(text: str, scheme: Any, locat
             HUB,
             "find the commit with: git ls-remote https://huggingface.co/owner/name 'v1;reboot'",
             id="a revision that a shell would run",
+        ),
+        pytest.param(
+            "hf://owner/name@0e9e39f",
+            f"is not pinned: 0e9e39f is no full commit, {CHANGES}",
+            HUB,
+            "find the commit's 40 digits with: git clone --bare --filter=tree:0 https://huggingface.co/owner/name "
+            "history.git && git -C history.git rev-parse 0e9e39f",
+            id="an abbreviated commit, which git ls-remote does not find",
         ),
         pytest.param(f"hf://name@{COMMIT}", "names no repository OWNER/NAME", HUB, CORRECT, id="no owner"),
         pytest.param(
@@ -136,6 +157,42 @@ def test_a_source_has_scheme_location_and_revision(text: str, scheme: Any, locat
         ),
         pytest.param(f"file://mnt/llama{PINNED}", "names no folder", FOLDER, CORRECT, id="a folder that is relative"),
         pytest.param(f"file:///mnt/../etc{PINNED}", "names no folder", FOLDER, CORRECT, id="a path that climbs"),
+        pytest.param(
+            f"oci://ghcr.io/team/llama@sha256:{DIGEST[:12]}",
+            f"is not pinned: sha256:{DIGEST[:12]} is no full digest, {CHANGES}",
+            OCI,
+            "find the digest with: oras resolve ghcr.io/team/llama:TAG",
+            id="a digest that is cut short",
+        ),
+        pytest.param(
+            "ollama://llama3.1:8b",
+            f"is not pinned: it has no digest, {CHANGES}",
+            OLLAMA,
+            f"{PULLED} https://registry.ollama.ai/v2/library/llama3.1/manifests/8b | sha256sum",
+            id="a tag of Ollama's library",
+        ),
+        pytest.param(
+            "ollama://team/llama:8b",
+            f"is not pinned: it has no digest, {CHANGES}",
+            OLLAMA,
+            f"{PULLED} https://registry.ollama.ai/v2/team/llama/manifests/8b | sha256sum",
+            id="somebody's model at Ollama",
+        ),
+        pytest.param(
+            "ollama://registry.example.com/team/llama:8b@46e0c10c039e",
+            f"is not pinned: 46e0c10c039e is no full digest, {CHANGES}",
+            OLLAMA,
+            f"{PULLED} https://registry.example.com/v2/team/llama/manifests/8b | sha256sum",
+            id="the 12 digits that ollama list shows",
+        ),
+        pytest.param("ollama://llama3.1", "names no model and tag MODEL:TAG", OLLAMA, CORRECT, id="no tag of Ollama's"),
+        pytest.param(
+            "ngc://nim/meta/llama-3.1-8b-instruct@profile:vllm-fp16-tp1",
+            f"is not pinned: profile:vllm-fp16-tp1 is no full profile, {CHANGES}",
+            NGC,
+            "find the profile's 64 digits with: docker run --rm --gpus all -e NGC_API_KEY IMAGE list-model-profiles",
+            id="a profile by its name",
+        ),
         pytest.param("image:///", "names no folder", IMAGE, CORRECT, id="no folder of the image"),
         pytest.param(
             "meta-llama/Llama-3.1-8B", "is no source", ANY, "write it in one of these forms", id="a name alone"
@@ -169,6 +226,13 @@ def test_what_is_no_source_is_one_line_with_the_command_that_resolves_it(
         (f"hf://owner/name@{COMMIT.upper()}", f"hf://owner/name@{COMMIT}"),
         (f"oci://ghcr.io/team/llama:v2{PINNED}", f"oci://ghcr.io/team/llama{PINNED}"),
         (f"image:///models{PINNED}", "image:///models"),
+        (f"oci://ghcr.io/team/llama@{DIGEST}", f"oci://ghcr.io/team/llama{PINNED}"),
+        (f"oci://ghcr.io/team/llama:v2@{DIGEST.upper()}", f"oci://ghcr.io/team/llama{PINNED}"),
+        (f"s3://weights/llm@{DIGEST}", f"s3://weights/llm{PINNED}"),
+        (f"file:///mnt/llama@SHA256:{DIGEST}", f"file:///mnt/llama{PINNED}"),
+        (f"hf://owner/name@sha1:{COMMIT}", f"hf://owner/name@{COMMIT}"),
+        (f"ollama://llama3.1:8b@{DIGEST}", f"ollama://llama3.1:8b{PINNED}"),
+        (f"ngc://nim/meta/llama@sha256:{DIGEST}", f"ngc://nim/meta/llama@profile:{DIGEST}"),
     ],
 )
 def test_what_is_almost_a_source_is_told_with_the_one_that_was_meant(source: str, meant: str) -> None:
@@ -187,8 +251,7 @@ def test_what_is_almost_a_source_is_told_with_the_one_that_was_meant(source: str
         f"oci://user:hunter2@ghcr.io/team/llama{PINNED}",
         "https://user:hunter2@hub.example.com/owner/name",
         "s3:/user:hunter2@weights/llm",
-        "https://weights.s3.amazonaws.com/llm?X-Amz-Signature=hunter2",
-        "s3://weights/llm?token=hunter2",
+        "https://user:hunter2@hub.example.com/owner/name?download=true",
         "https://user:hun\nter2@hub.example.com/owner/name",
     ],
 )
@@ -196,16 +259,83 @@ def test_credentials_in_a_source_are_refused_and_never_shown(source: str) -> Non
     assert mistakes(source) == [IN_CLEAR]
 
 
-@pytest.mark.parametrize("address", ["https://user:hunter2@hub.example.com", "http://hub.example.com/?token=hunter2"])
-def test_credentials_in_an_endpoint_are_refused_and_never_shown(address: str) -> None:
+@pytest.mark.parametrize(
+    "source", ["https://weights.s3.amazonaws.com/llm?X-Amz-Signature=hunter2", "s3://weights/llm?token=hunter2"]
+)
+def test_a_query_in_a_source_is_refused_as_what_it_is_and_never_shown(source: str) -> None:
+    assert mistakes(source) == [f"{KEY}: {QUERY}; allowed: a source without: {ANY}; {NO_QUERY}"]
+
+
+@pytest.mark.parametrize(
+    ("address", "problem", "fix"),
+    [
+        ("https://user:hunter2@hub.example.com", "holds credentials in clear", OUT),
+        ("http://hub.example.com/?token=hunter2", QUERY, NO_QUERY),
+    ],
+)
+def test_credentials_and_queries_in_an_endpoint_are_refused_and_never_shown(
+    address: str, problem: str, fix: str
+) -> None:
     config = changed(SMALLEST, "models.chat.weights.endpoint", address)
     with pytest.raises(SettingsError) as error:
         parse(raw(config))
     assert str(error.value) == (
-        "inference:models.chat.weights.endpoint: holds credentials in clear; allowed: an address without user, "
-        "password and query; take them out and revoke them; what signs in is a Secret: weights.credentials, or "
-        "inference:hfToken"
+        f"inference:models.chat.weights.endpoint: {problem}; allowed: an address without user, password and "
+        f"query; {fix}"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "endpoint", "fix"),
+    [
+        pytest.param(
+            "hf://owner/name@main",
+            "https://hub.example.com/",
+            "find the commit, which is the answer's sha, with: curl -sL "
+            "https://hub.example.com/api/models/owner/name/revision/main",
+            id="a hub, which need not speak git",
+        ),
+        pytest.param(
+            "hf://owner/name@v1;reboot",
+            "https://hub.example.com",
+            "find the commit, which is the answer's sha, with: curl -sL "
+            "'https://hub.example.com/api/models/owner/name/revision/v1;reboot'",
+            id="a revision that a shell would run",
+        ),
+        pytest.param(
+            "hf://owner/name@0e9e39f",
+            "https://hub.example.com",
+            "find the commit's 40 digits with: git clone --bare --filter=tree:0 https://hub.example.com/owner/name "
+            "history.git && git -C history.git rev-parse 0e9e39f",
+            id="an abbreviated commit",
+        ),
+        pytest.param(
+            "oci://ghcr.io/team/llama:v2",
+            "http://mirror.example.com:5000",
+            "find the digest with: oras resolve --plain-http mirror.example.com:5000/team/llama:v2",
+            id="a registry without TLS",
+        ),
+        pytest.param(
+            "s3://weights/llm@v2",
+            "https://s3.example.com",
+            "find the digest with: aws s3 cp --endpoint-url https://s3.example.com s3://weights/llm/SHA256SUMS - | "
+            "sha256sum",
+            id="objects elsewhere",
+        ),
+        pytest.param(
+            "hf://owner/name@main",
+            "https://user:hunter2@hub.example.com",
+            "find the commit with: git ls-remote https://huggingface.co/owner/name main",
+            id="an endpoint that must not be shown",
+        ),
+    ],
+)
+def test_the_way_out_asks_where_the_model_asks(source: str, endpoint: str, fix: str) -> None:
+    config = changed(changed(SMALLEST, "models.chat.source", source), "models.chat.weights.endpoint", endpoint)
+    with pytest.raises(SettingsError) as error:
+        parse(raw(config))
+    (line,) = (str(each) for each in error.value.mistakes if each.key == KEY)
+    assert line.endswith(f"; {fix}")
 
 
 # The grammar once more, as the contract of the sources has it, in parts that are easily read.
@@ -234,24 +364,41 @@ SOURCES = st.one_of(
     ),
     st.builds(lambda path, pin: ("file", f"/{path}", pin), PATH, HEX),
     st.builds(lambda path: ("image", f"/{path}", ""), PATH),
+    st.builds(
+        lambda names, tag, pin: ("ollama", f"{'/'.join(names)}:{tag}", pin),
+        st.lists(OWNER, min_size=1, max_size=2),
+        OWNER,
+        HEX,
+    ),
+    st.builds(
+        lambda host, owner, model, pin: ("ollama", f"{host}/{owner}/{model}", pin),
+        HOST.filter(lambda host: "." in host or ":" in host),
+        OWNER,
+        st.builds("{}:{}".format, OWNER, OWNER),
+        HEX,
+    ),
+    st.builds(lambda names, pin: ("ngc", "/".join(names), pin), st.lists(OWNER, min_size=2, max_size=3), HEX),
 )
+
+
+def pinned(scheme: str, revision: str) -> str:
+    """What follows the location."""
+    return f"@{ {'hf': '', 'ngc': 'profile:'}.get(scheme, 'sha256:') }{revision}" if revision else ""
 
 
 @given(SOURCES)
 def test_every_source_of_the_grammar_is_taken_apart(parts: tuple[Any, str, str]) -> None:
     scheme, location, revision = parts
-    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
-    text = f"{scheme}://{location}{pin}"
+    text = f"{scheme}://{location}{pinned(scheme, revision)}"
     assert parse_source(text) == ModelSource(scheme=scheme, location=location, revision=revision)
 
 
 @settings(deadline=None)  # the first of each scheme loads its client
-@given(SOURCES.filter(lambda parts: parts[0] != "image"))
+@given(SOURCES.filter(lambda parts: parts[0] not in {"image", "ollama", "ngc"}))
 def test_what_the_settings_take_the_seeder_takes_too(parts: tuple[str, str, str]) -> None:
     scheme, location, revision = parts
-    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
-    source = open_source(f"{scheme}://{location}{pin}", read_from=Path("/source"))
-    assert source.name == f"{scheme}://{location}{pin}"
+    source = open_source(f"{scheme}://{location}{pinned(scheme, revision)}", read_from=Path("/source"))
+    assert source.name == f"{scheme}://{location}{pinned(scheme, revision)}"
 
 
 @given(SOURCES, st.data())
@@ -260,8 +407,7 @@ def test_nothing_else_is_a_source_and_what_is_one_is_put_together_again(
 ) -> None:
     """Any slip in a right source is refused, or gives another source that says exactly what was written."""
     scheme, location, revision = parts
-    pin = "" if not revision else f"@{revision}" if scheme == "hf" else f"@sha256:{revision}"
-    text = f"{scheme}://{location}{pin}"
+    text = f"{scheme}://{location}{pinned(scheme, revision)}"
     at = data.draw(st.integers(0, len(text)))
     slip = data.draw(st.sampled_from(["", "/", "/../", "..", "@", ":", "?", " ", "\n", "A", "g", "//", "%", "é"]))
     cut = data.draw(st.integers(0, 2))
@@ -270,8 +416,7 @@ def test_nothing_else_is_a_source_and_what_is_one_is_put_together_again(
         parsed = parse_source(spoilt)
     except ValueError:
         return
-    written = {"hf": f"@{parsed.revision}"}.get(parsed.scheme, f"@sha256:{parsed.revision}" if parsed.revision else "")
-    assert f"{parsed.scheme}://{parsed.location}{written}" == spoilt
+    assert f"{parsed.scheme}://{parsed.location}{pinned(parsed.scheme, parsed.revision)}" == spoilt
     steps = parsed.location.removeprefix("/").split("/")
     assert {"", ".", ".."}.isdisjoint(steps)
     assert set(parsed.location) <= set("/:_.+=,-" + LETTERS + LETTERS.upper())

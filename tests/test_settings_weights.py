@@ -13,6 +13,11 @@ from tests.components.samples import AWS_CREATED, SMALLEST, changed, chat, raw, 
 
 DIGEST = "ab" * 32
 HUB = "hf://owner/listed@" + "1" * 40
+PARTS = "hf://owner/parts@" + "1" * 40
+GGUF = "hf://owner/gguf@" + "1" * 40
+CODE = "hf://owner/code@" + "1" * 40
+OLLAMA = f"ollama://llama3.1:8b@sha256:{DIGEST}"
+NIM = f"ngc://nim/meta/llama-3.1-8b-instruct@profile:{DIGEST}"
 UNLISTED = "hf://owner/other@" + "1" * 40
 S3 = "s3://weights/llm"
 OCI = f"oci://ghcr.io/team/llama@sha256:{DIGEST}"
@@ -28,7 +33,10 @@ GIB = 2**30
 def _listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program knows the files of one source: 10 GiB of weights, and 20 GiB of the same in other forms."""
     files = {"model.safetensors": 10 * GIB, "pytorch_model.bin": 10 * GIB, "original/model.safetensors": 10 * GIB}
-    monkeypatch.setattr(models, "_data", lambda: {HUB: files})
+    parts = {f"model-0000{part}-of-00002.safetensors": 5 * GIB for part in (1, 2)}
+    whole = parts | {"config.json": 500, "README.md": 100, "training_args.bin": 5, "tokenizer.json": 9000}
+    quantized = {"llama-q4.gguf": 4 * GIB, "config.json": 500, "params.json": 300}
+    monkeypatch.setattr(models, "_data", lambda: {HUB: files, PARTS: whole, GGUF: quantized, CODE: {"main.py": 7}})
 
 
 def of(source: str, weights: dict[str, Any] | None = None, **model: Any) -> dict[str, Any]:
@@ -121,9 +129,77 @@ def mistakes(config: dict[str, Any]) -> list[str]:
         ),
         pytest.param(
             of(HUB, {"include": ["*.gguf"]}),
-            f'{WEIGHTS}.include: takes none of the files of "{HUB}"; allowed: patterns that files of the source are '
-            "like, and exclude does not leave out; correct include or exclude in the stack file",
+            f'{WEIGHTS}.include: takes none of the files of "{HUB}"; allowed: patterns with which '
+            "model.safetensors, original/model.safetensors, pytorch_model.bin are seeded; correct include in the stack "
+            "file",
             id="patterns that take no file",
+        ),
+        pytest.param(
+            of(HUB, {"exclude": ["*"]}),
+            f'{WEIGHTS}.exclude: leaves none of the files of "{HUB}"; allowed: patterns with which model.safetensors, '
+            "original/model.safetensors, pytorch_model.bin are seeded; correct exclude in the stack file",
+            id="patterns that take files, and others that leave none of them",
+        ),
+        pytest.param(
+            of(PARTS, {"include": ["*.json", "*.bin"]}),
+            f'{WEIGHTS}.include: takes no weights of "{PARTS}", but config.json, tokenizer.json, training_args.bin; '
+            "allowed: patterns with which model-00001-of-00002.safetensors, model-00002-of-00002.safetensors are "
+            "seeded; correct include in the stack file",
+            id="patterns that take all but the weights",
+        ),
+        pytest.param(
+            of(PARTS, {"exclude": ["*.safetensors"]}),
+            f'{WEIGHTS}.exclude: leaves no weights of "{PARTS}", but config.json, tokenizer.json; allowed: patterns '
+            "with which model-00001-of-00002.safetensors, model-00002-of-00002.safetensors are seeded; correct exclude "
+            "in the stack file",
+            id="weights that are excluded",
+        ),
+        pytest.param(
+            of(PARTS, {"include": ["*.json", "model-00001-*"]}),
+            f'{WEIGHTS}.include: takes 1 of the 2 parts of the weights of "{PARTS}", but config.json, '
+            "model-00001-of-00002.safetensors, tokenizer.json; allowed: patterns with which "
+            "model-00002-of-00002.safetensors is seeded; correct include in the stack file",
+            id="a part of the weights",
+        ),
+        pytest.param(
+            of(PARTS, {"include": ["*.safetensors"]}),
+            f'{WEIGHTS}.include: takes no config of "{PARTS}", but model-00001-of-00002.safetensors, '
+            "model-00002-of-00002.safetensors; allowed: patterns with which config.json is seeded; correct include in "
+            "the stack file",
+            id="weights without the config",
+        ),
+        pytest.param(
+            of(PARTS, {"exclude": ["config*"]}),
+            f'{WEIGHTS}.exclude: leaves no config of "{PARTS}", but model-00001-of-00002.safetensors, '
+            "model-00002-of-00002.safetensors, tokenizer.json; allowed: patterns with which config.json is seeded; "
+            "correct exclude in the stack file",
+            id="a config that is excluded",
+        ),
+        pytest.param(
+            of(OLLAMA, engine="ollama", weights={"storageClass": "efs"}),
+            f"{WEIGHTS}.size: is missing, and only the engine's own tool knows the files of \"{OLLAMA[:79]}...; "
+            f"allowed: {SIZES}; set it with: pulumi config set --path '{WEIGHTS}.size' 100Gi",
+            id="a model of Ollama's without a size",
+        ),
+        pytest.param(
+            of(OLLAMA, {"size": "20Gi", "include": ["*.gguf"]}, engine="ollama"),
+            f"{WEIGHTS}.include: means nothing for a source ollama://; allowed: none, or a source hf://, s3://, "
+            "oci://, file://; take it out",
+            id="patterns for what Ollama pulls",
+        ),
+        pytest.param(
+            of(OLLAMA, {"size": "20Gi"}),
+            f'{CHAT}.source: "{OLLAMA[:79]}... is fetched by the tool of engine ollama, and the engine is vllm; '
+            "allowed: a source hf://, s3://, oci://, file:// or image://, or engine ollama; choose another source or "
+            "engine in the stack file",
+            id="a model of Ollama's for another engine",
+        ),
+        pytest.param(
+            of(NIM, {"size": "20Gi"}),
+            f'{CHAT}.source: "{NIM[:79]}... is fetched by the tool of engine nim, and the engine is vllm; allowed: a '
+            "source hf://, s3://, oci://, file:// or image://, or engine nim; choose another source or engine in the "
+            "stack file",
+            id="a profile of a NIM image for another engine",
         ),
         pytest.param(
             of(HUB, {"serviceAccount": "loader"}),
@@ -150,20 +226,20 @@ def mistakes(config: dict[str, Any]) -> list[str]:
         ),
         pytest.param(
             of(FOLDER, {"size": "20Gi", "sourceClaim": "nfs", "credentials": "key"}),
-            f"{WEIGHTS}.credentials: means nothing for a source file://; allowed: none, or a source hf:// or s3:// or "
-            "oci://; take it out",
+            f"{WEIGHTS}.credentials: means nothing for a source file://; allowed: none, or a source hf://, s3://, "
+            "oci://, ngc://; take it out",
             id="credentials for a folder",
         ),
         pytest.param(
             of(FOLDER, {"size": "20Gi", "sourceClaim": "nfs", "endpoint": "https://hub.example.com"}),
-            f"{WEIGHTS}.endpoint: means nothing for a source file://; allowed: none, or a source hf:// or s3:// or "
+            f"{WEIGHTS}.endpoint: means nothing for a source file://; allowed: none, or a source hf://, s3://, "
             "oci://; take it out",
             id="an endpoint for a folder",
         ),
         pytest.param(
             of(FOLDER, {"size": "20Gi", "sourceClaim": "nfs", "egress": ["10.0.0.0/8"]}),
-            f"{WEIGHTS}.egress: means nothing for a source file://; allowed: none, or a source hf:// or s3:// or "
-            "oci://; take it out",
+            f"{WEIGHTS}.egress: means nothing for a source file://; allowed: none, or a source hf://, s3://, "
+            "oci://, ollama://, ngc://; take it out",
             id="egress for a folder",
         ),
         pytest.param(
@@ -292,6 +368,9 @@ def test_a_mistake_is_one_line_with_what_is_allowed_and_the_way_out(config: dict
             stored({"kind": "gp3"}, {"dataSource": {"kind": "VolumeSnapshot", "name": "llama"}}), id="a clone on gp3"
         ),
         pytest.param(in_image(), id="weights in the image"),
+        pytest.param(of(PARTS, {"include": ["*.safetensors", "config.json"]}), id="weights and config alone"),
+        pytest.param(of(GGUF, {"include": ["*.gguf"]}), id="a file that holds its config"),
+        pytest.param(of(CODE, {"include": ["*.py"]}), id="a source whose weights have another form"),
         pytest.param(without(in_image(), "models.chat.weights"), id="weights in the image, and no word of a volume"),
         pytest.param(without(of(HUB), "models.chat.weights"), id="a source that the facts have, and no word of sizes"),
         pytest.param(of(HUB, {"size": "30Gi"}), id="exactly what a change needs"),
@@ -366,3 +445,13 @@ def test_a_bucket_that_is_not_awss_needs_keys_on_eks_too() -> None:
 def test_objects_of_the_user_may_have_any_name_that_kubernetes_gives() -> None:
     named = {"dataSource": {"kind": "VolumeSnapshot", "name": "snap.2024-01-01"}, "serviceAccount": "0-" + "a" * 60}
     parse(raw(of(S3, {"size": "60Gi", **named})))
+
+
+def test_a_rate_that_follows_from_storage_is_not_blamed_on_weights_in_the_image() -> None:
+    config = stored({"kind": "efs"}, {}, IMAGE)
+    config = changed(config, "models.chat.weights", {"storage": "disk"})
+    config = changed(config, "models.chat.image", f"example.com/vllm@sha256:{DIGEST}")
+    config = changed(config, "models.chat.probes", {"startupSeconds": 600})
+    assert [line.split(": ")[0] for line in mistakes(config)] == [f"{WEIGHTS}.storage"]
+    both = changed(config, "models.chat.weights.bandwidthMBps", 900)
+    assert {line.split(": ")[0] for line in mistakes(both)} == {f"{WEIGHTS}.storage", f"{WEIGHTS}.bandwidthMBps"}

@@ -1,4 +1,7 @@
-"""vLLM: what its process needs and offers, as of version 0.33."""
+"""vLLM: what its process needs and offers, as of versions 0.31 to 0.33.
+
+Flags: vllm/engine/arg_utils.py and vllm/entrypoints/launchers/cli_args.py of 0.32. Quantization gguf left vLLM itself.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,42 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from components.engines import ask
-from components.engines.profile import Drain, Engine, Metrics
+from components.engines.homes import python_home
+from components.engines.profile import Drain, Engine, Metrics, MultiNode
+from components.engines.reasons import FIXED, IN_CLEAR, UNCHECKED, because, set_by
 
 if TYPE_CHECKING:  # settings look up RESERVED here, so that an import at run time would be a circle
     from components.settings import Model
 
-IMAGE: Final = "docker.io/vllm/vllm-openai:v0.33.0"
+# The newest release whose digest stands in public: github.com has it in several Dockerfiles that pin it, one of them
+# with the note that the digest was confirmed with Docker Hub on 2026-10-09.
+IMAGE: Final = (
+    "docker.io/vllm/vllm-openai:v0.31.0@sha256:c1c9f6fd5c109ba7f0546a59f5b2f15fb87f64c77782e90a27b648b42a8e67c3"
+)
 PORT: Final = 8000
 COMMAND: Final = ("vllm", "serve")
+DTYPES: Final = frozenset({"auto", "float16", "bfloat16", "float32"})
+QUANTIZATIONS: Final = frozenset({"awq", "fp8", "gptq"})
 
-_FIXED: Final = "the Service and the probes rely on the program's own"
-_IN_CLEAR: Final = "it would show a secret in clear"
 # Flags that have no place among the user's arguments, each with the reason.
 RESERVED: Final = MappingProxyType(
     {
-        "--host": _FIXED,
-        "--port": _FIXED,
-        "--uds": _FIXED,
-        "--root-path": _FIXED,
-        "--served-model-name": _FIXED,
-        "--config": "what it holds would not be checked",
-        "--model": "source sets it",
-        "--revision": "source sets it",
-        "--max-model-len": "contextLength sets it",
-        "--max-num-seqs": "concurrency sets it",
-        "--gpu-memory-utilization": "gpuMemoryUtilization sets it",
-        "--tensor-parallel-size": "gpus sets it",
-        "-tp": "gpus sets it",
-        "--shutdown-timeout": "drainSeconds sets it",
-        "--api-key": _IN_CLEAR,
-        "--hf-token": _IN_CLEAR,
+        **because(FIXED, ["--host", "--port", "--uds", "--root-path", "--served-model-name", "--grpc"]),
+        **because(FIXED, ["--ssl-keyfile", "--ssl-certfile"]),
+        "--config": UNCHECKED,
+        **set_by("source", "--model", "--revision"),
+        **set_by("contextLength", "--max-model-len"),
+        **set_by("concurrency", "--max-num-seqs"),
+        **set_by("gpuMemoryUtilization", "--gpu-memory-utilization", "--device-memory-utilization"),
+        **set_by("gpus", "--tensor-parallel-size", "-tp"),
+        **set_by("replicas", "--data-parallel-size", "-dp"),
+        **set_by("nodesPerReplica", "--pipeline-parallel-size", "-pp", "--nnodes", "-n", "--node-rank", "-r"),
+        **set_by("nodesPerReplica", "--master-addr", "--master-port", "--headless", "--distributed-executor-backend"),
+        **set_by("dtype", "--dtype"),
+        **set_by("quantization", "--quantization", "-q"),
+        **set_by("adapters", "--enable-lora", "--no-enable-lora", "--lora-modules", "--max-loras"),
+        **set_by("drainSeconds", "--shutdown-timeout"),
+        **because(IN_CLEAR, ["--api-key", "--hf-token"]),
     }
 )
 
@@ -48,8 +57,7 @@ def arguments(name: str, model: Model, weights_path: str) -> list[str]:
         *("--port", str(PORT)),
         *("--served-model-name", name),
         *("--max-model-len", str(model.context_length)),
-        *("--max-num-seqs", str(model.concurrency)),
-        *("--gpu-memory-utilization", f"{model.gpu_memory_utilization:g}"),
+        *options(model, weights_path),
         *("--tensor-parallel-size", str(model.gpus)),
         # Without it SIGTERM ends every running stream at once with finish_reason "abort" (the default is 0).
         *("--shutdown-timeout", str(model.drain_seconds)),
@@ -57,31 +65,65 @@ def arguments(name: str, model: Model, weights_path: str) -> list[str]:
     ]
 
 
+def options(model: Model, weights_path: str) -> list[str]:
+    """Those for which NIM has no words of its own, and hands them to the vLLM inside."""
+    lora = [f"{name}={weights_path}/{folder}" for name, folder in sorted(model.adapters.items())]
+    return [
+        *("--max-num-seqs", str(model.concurrency)),
+        *("--gpu-memory-utilization", f"{model.gpu_memory_utilization:g}"),
+        *(("--dtype", model.dtype) if model.dtype else ()),
+        *(("--quantization", model.quantization) if model.quantization else ()),
+        *(("--enable-lora", "--max-loras", str(len(lora)), "--lora-modules", *lora) if lora else ()),
+    ]
+
+
 def environment(_name: str, _model: Model, _weights_path: str, home: str) -> dict[str, str]:
     """Every place that vLLM writes to, moved below `home`, the one writable folder beside /tmp and /dev/shm."""
     return {
-        "HOME": home,
-        "USER": "inference",  # getpass.getuser() fails for a uid without a passwd entry
-        "XDG_CACHE_HOME": f"{home}/.cache",
-        "XDG_CONFIG_HOME": f"{home}/.config",
-        "HF_HOME": f"{home}/.cache/huggingface",
-        "HF_HUB_OFFLINE": "1",  # the weights are on the volume; a serving pod has no business with the hub
-        "TORCHINDUCTOR_CACHE_DIR": f"{home}/.cache/torchinductor",
-        "TRITON_CACHE_DIR": f"{home}/.cache/triton",
+        **python_home(home),
         "VLLM_CACHE_ROOT": f"{home}/.cache/vllm",
         "VLLM_CONFIG_ROOT": f"{home}/.config/vllm",
         "VLLM_NO_USAGE_STATS": "1",
     }
 
 
-def first_token(name: str, model: Model) -> tuple[str, ...]:
+def first_token(name: str, _model: Model, seconds: int) -> tuple[str, ...]:
     """Ask for a completion of one token, with the Python that the engine itself runs on."""
-    return ask.completion(name, PORT, "/v1/completions", model)
+    return ask.completion(name, PORT, "/v1/completions", seconds)
+
+
+def metrics(path: str = "/metrics") -> Metrics:
+    """Of vLLM itself, or of the one inside something else."""
+    return Metrics(
+        path=path,
+        port=PORT,
+        waiting="vllm:num_requests_waiting",
+        running="vllm:num_requests_running",
+        label="model_name",
+        kv_cache="vllm:kv_cache_usage_perc",
+        ttft="vllm:time_to_first_token_seconds",
+    )
+
+
+def multi_node(model: Model) -> MultiNode:
+    """Pipeline parallel over the nodes, tensor parallel on each: the layers' exchange stays on a node's own links.
+
+    vLLM's own processes find each other at the leader's address; LeaderWorkerSet sets the variables that are named, and
+    the kubelet puts their values in. https://docs.vllm.ai/en/stable/serving/parallelism_scaling/.
+    """
+    nodes = str(model.nodes_per_replica)
+    shared = (
+        *("--pipeline-parallel-size", nodes, "--distributed-executor-backend", "mp", "--nnodes", nodes),
+        *("--master-addr", "$(LWS_LEADER_ADDRESS)", "--node-rank", "$(LWS_WORKER_INDEX)"),
+    )
+    return MultiNode(leader=shared, worker=(*shared, "--headless"))
 
 
 ENGINE: Final = Engine(
     title="vLLM",
     image=IMAGE,
+    image_example=IMAGE,
+    cuda="13.0",
     port=PORT,
     command=COMMAND,
     arguments=arguments,
@@ -89,17 +131,15 @@ ENGINE: Final = Engine(
     reserved=RESERVED,
     first_token=first_token,
     health_path="/health",
-    metrics=Metrics(
-        path="/metrics",
-        waiting="vllm:num_requests_waiting",
-        running="vllm:num_requests_running",
-        label="model_name",
-        kv_cache="vllm:kv_cache_usage_perc",
-        ttft="vllm:time_to_first_token_seconds",
-    ),
+    metrics=metrics(),
     # torch.compile and CUDA graphs, measured at 16 to 65 s.
     start_seconds=65,
     # Measured: some 7 s.
     exit_seconds=15,
     drain=Drain.BY_ARGUMENT,
+    dtypes=DTYPES,
+    quantizations=QUANTIZATIONS,
+    multi_node=multi_node,
+    adapters=True,
+    api_keys=True,
 )

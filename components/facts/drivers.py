@@ -29,7 +29,8 @@ _BOTTLEROCKET_LAST_570: Final = 32
 """Kubernetes' minor version, up to which Bottlerocket before 1.53 has 570 or older."""
 
 _VLLM: Final = re.compile(
-    r"^(docker\.io/)?vllm/vllm-openai:v0\.(?P<minor>[0-9]+)\.[0-9]+(-cu(?P<major>[0-9]{2})(?P<rest>[0-9]))?(-ubuntu[0-9]+)?$"
+    r"^(docker\.io/)?vllm/vllm-openai:v0\.(?P<minor>[0-9]+)\.[0-9]+(-cu(?P<major>[0-9]{2})(?P<rest>[0-9]))?(-ubuntu[0-9]+)?"
+    r"(@sha256:[0-9a-f]{64})?$"
 )
 _VLLM_CUDA_13: Final = 20
 """Minor version of vLLM since which images without a suffix have CUDA 13.0."""

@@ -1,4 +1,7 @@
-"""Files of models, by their source; `make model-facts STACK=<name> MODEL=<name>` adds those of a model."""
+"""Files of models by their source, and what their config.json says of their shape.
+
+`make model-facts STACK=<name> MODEL=<name>` adds those of a model.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,28 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 DATA: Final = Path(__file__).with_name("models.json")
+NOTHING: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
 
 
 def files(source: str) -> Mapping[str, int] | None:
     """Bytes of every file of a source by its path; None where the data has no such source."""
     return _data().get(source)
+
+
+def config(source: str) -> Mapping[str, int]:
+    """What is known of the model's shape: `heads` and `kvHeads`, of its attention. Empty where nothing is."""
+    return _configs().get(source, {})
+
+
+def shape(config: Mapping[str, Any]) -> dict[str, int]:
+    """Those facts of a parsed config.json; of a model that also sees or hears, the part that writes."""
+    text = config.get("text_config") or config
+    given = {"heads": text.get("num_attention_heads"), "kvHeads": text.get("num_key_value_heads")}
+    return {key: value for key, value in given.items() if isinstance(value, int) and value > 0}
 
 
 def selected(paths: Mapping[str, int], include: Sequence[str], exclude: Sequence[str]) -> dict[str, int]:
@@ -35,7 +52,18 @@ def _data() -> dict[str, dict[str, int]]:
     return {source: entry["files"] for source, entry in json.loads(DATA.read_text()).items()}
 
 
-def render(data: Mapping[str, Mapping[str, int]]) -> str:
+@cache
+def _configs() -> dict[str, dict[str, int]]:
+    return {source: entry.get("config", {}) for source, entry in json.loads(DATA.read_text()).items()}
+
+
+def render(data: Mapping[str, Mapping[str, int]], configs: Mapping[str, Mapping[str, int]] = NOTHING) -> str:
     """The text of the data: sources and paths in order, a line for each file, so that changes are easily read."""
-    document = {source: {"files": dict(sorted(data[source].items()))} for source in sorted(data)}
+    document = {
+        source: {
+            **({"config": dict(sorted(configs[source].items()))} if configs.get(source) else {}),
+            "files": dict(sorted(data[source].items())),
+        }
+        for source in sorted(data)
+    }
     return json.dumps(document, indent=1) + "\n"

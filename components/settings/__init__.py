@@ -1,12 +1,14 @@
 """Settings of a stack: loaded and checked once, at the edge, into frozen values."""
 
+from components.settings.access import FrontDoor, Gateway, Ingress, NetworkPolicy
 from components.settings.amounts import Resources
 from components.settings.eks import CreateCluster, EksCluster, SystemNodes
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
-from components.settings.load import SettingsError, hub_token, load, parse
+from components.settings.load import SettingsError, load, parse
 from components.settings.model import Model, default_shared_memory
 from components.settings.pools import Disk, EksPool, ExistingPool, Gpu, GpuPool
-from components.settings.rollout import Probe
+from components.settings.rollout import PriorityClass, Probe
+from components.settings.secrets import ApiKeys, api_keys, hub_token
 from components.settings.source import ModelSource, parse_source
 from components.settings.stack import Cluster, Settings
 from components.settings.storage import Efs, Fsx, Gp3, InstanceStore, Storage
@@ -14,6 +16,7 @@ from components.settings.types import size_bytes, taint_parts
 from components.settings.weights import DataSource, Weights
 
 __all__ = [
+    "ApiKeys",
     "Cluster",
     "CreateCluster",
     "DataSource",
@@ -23,15 +26,20 @@ __all__ = [
     "EksCluster",
     "EksPool",
     "ExistingPool",
+    "FrontDoor",
     "Fsx",
+    "Gateway",
     "Gp3",
     "Gpu",
     "GpuPool",
     "Images",
+    "Ingress",
     "InstanceStore",
     "KubernetesCluster",
     "Model",
     "ModelSource",
+    "NetworkPolicy",
+    "PriorityClass",
     "Probe",
     "Resources",
     "Settings",
@@ -39,6 +47,7 @@ __all__ = [
     "Storage",
     "SystemNodes",
     "Weights",
+    "api_keys",
     "default_shared_memory",
     "hub_token",
     "load",

@@ -6,17 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from components.engines import image_of
+from components.engines import engine_of
 from components.facts import drivers, ec2
-from components.settings import storage_checks, weights_checks
+from components.settings import (
+    access_checks,
+    engine_checks,
+    replica_checks,
+    rollout_checks,
+    storage_checks,
+    weights_checks,
+)
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import KubernetesCluster
 from components.settings.mistakes import Mistake, quote, refused
+from components.settings.model import Model
 from components.settings.pools import Disk, EksPool, is_arm
 from components.settings.schema import full_key
 from components.settings.stack import REGION_KEY, Settings
 from components.settings.storage import Efs, Fsx
 from components.settings.types import UNITS, cpus, size_bytes
+from components.surge import surge_of
 
 GIB: Final = UNITS["Gi"]
 GB: Final = 10**9
@@ -230,7 +239,7 @@ def _nodes_have_our_plugin(settings: Settings) -> Iterator[Mistake]:
 
 
 def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
-    """The replicas that always run, and the one more of a rollout of the largest, each on one node.
+    """The replicas that always run, and those more of the rollout that takes most, each pod on one node.
 
     For pools that this program sizes: whoever has a single GPU elsewhere may still want to serve one model from it.
     """
@@ -238,9 +247,10 @@ def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
         here = {key: model for key, model in settings.models.items() if model.pool == name}
         if not here:
             continue
-        always = [model.gpus for model in here.values() for _ in range(model.replicas.min)]
-        surge, room = max(always), pool.gpu.count * settings.device_plugin.time_slicing
-        needed = _nodes_for([*always, surge], room)
+        always = [pod for model in here.values() for pod in _pods(model, model.replicas.min)]
+        surge = max((_pods(model, surge_of(model)) for model in here.values()), key=sum)
+        room = pool.gpu.count * settings.device_plugin.time_slicing
+        needed = _nodes_for([*always, *surge], room)
         if needed <= pool.nodes:
             continue
         has = "1 node has" if pool.nodes == 1 else f"{pool.nodes} nodes have"
@@ -248,10 +258,15 @@ def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
         who = f"model {next(iter(here))} takes" if len(here) == 1 else f"models {', '.join(here)} take"
         yield refused(
             ("gpuPools", name, "max"),
-            f"{has} {gpus}; {who} {sum(always)} and {surge} more for the surge of a rollout",
+            f"{has} {gpus}; {who} {sum(always)} and {sum(surge)} more for the surge of a rollout",
             allowed=f"at least {needed}",
             example=needed,
         )
+
+
+def _pods(model: Model, replicas: int) -> list[int]:
+    """GPUs of each pod of so many replicas."""
+    return [model.gpus] * (replicas * model.nodes_per_replica)
 
 
 def _nodes_for(replicas: list[int], gpus: int) -> int:
@@ -341,7 +356,8 @@ def _drivers_are_new_enough(settings: Settings) -> Iterator[Mistake]:
         if not isinstance(pool, EksPool):
             continue
         branch = pool.driver or _branch(settings, pool)
-        cuda = model.cuda or drivers.cuda_of(image_of(model))
+        default = engine_of(model).cuda if model.image is None else drivers.cuda_of(model.image)
+        cuda = model.cuda or default
         least, needs = drivers.needed(cuda=cuda, product=pool.gpu.product)
         if branch is not None and branch < least:
             key, value = ("driver", pool.driver) if pool.driver else ("amiRelease", pool.ami_release)
@@ -378,6 +394,10 @@ CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     _a_replica_fits_a_node,
     *storage_checks.CHECKS,
     *weights_checks.CHECKS,
+    *rollout_checks.CHECKS,
+    *replica_checks.CHECKS,
+    *access_checks.CHECKS,
+    *engine_checks.CHECKS,
     _releases_are_not_ahead_of_the_cluster,
     _drivers_are_new_enough,
     _system_nodes_are_x86,

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from components.settings.schema import PROJECT, TOKEN_KEY, Json, allowed, kinds, resolve, settings_schema
+from components.settings.schema import PROJECT, SECRETS, Json, allowed, full_key, kinds, resolve, settings_schema
 
 README: Final = Path(__file__).parents[2] / "README.md"
 BEGIN: Final = "<!-- settings:begin -->"
 END: Final = "<!-- settings:end -->"
-PLACEHOLDER: Final = {"gpuPools": "POOL", "models": "MODEL", "storage": "STORAGE"}
+PLACEHOLDER: Final = {"gpuPools": "POOL", "models": "MODEL", "priorityClasses": "CLASS", "storage": "STORAGE"}
 # Kinds that no key of their section names.
 KINDS: Final = {"ExistingPool": "nodes that are there", "EksPool": "nodes of EKS"}
 
@@ -20,8 +20,8 @@ KINDS: Final = {"ExistingPool": "nodes that are there", "EksPool": "nodes of EKS
 def settings_table() -> str:
     """A Markdown table of every setting: key path, default, what is allowed, meaning."""
     schema = settings_schema()
-    secret = f"| `{PROJECT}:{TOKEN_KEY}` | none | a secret | Token of the hub; only the seeding Job gets it. |"
-    rows = [*_rows(schema, resolve(schema, schema), f"{PROJECT}:"), secret]
+    secrets = (f"| `{full_key(key)}` | none | a secret | {meaning} |" for key, meaning in SECRETS.items())
+    rows = [*_rows(schema, resolve(schema, schema), f"{PROJECT}:"), *secrets]
     return "\n".join(["| key path | default | allowed | meaning |", "|---|---|---|---|", *rows])
 
 

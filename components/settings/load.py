@@ -10,18 +10,20 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 from pydantic import TypeAdapter, ValidationError
 
+from components.settings.access_checks import mistakes_of_engines_without_keys, mistakes_of_keys
 from components.settings.checks import mistakes_between_sections
 from components.settings.mistakes import (
     Mistake,
     from_pydantic,
-    key_path,
     refused,
     unknown_key,
     without_counts_of_the_rest,
     without_misspelt,
 )
 from components.settings.pools import ExistingPool, GpuPool
-from components.settings.schema import TOKEN_KEY, allowed, node_at, settings_schema
+from components.settings.schema import API_KEYS_KEY, SECRETS, allowed, node_at, settings_schema
+from components.settings.secrets import misplaced_secrets, plain_secrets
+from components.settings.source_errors import at_endpoint
 from components.settings.stack import AWS_KEYS, Settings
 
 _POOL: Final[TypeAdapter[GpuPool]] = TypeAdapter(GpuPool)
@@ -51,33 +53,35 @@ def load(config: pulumi.Config) -> Settings:
         raise pulumi.RunError(message) from None
 
 
-def hub_token(config: pulumi.Config) -> pulumi.Output[str] | None:
-    """The hub's token as a secret output, or None where the stack has none."""
-    return config.get_secret(TOKEN_KEY)
-
-
-def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset()) -> Settings:
+def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset(), *, decrypted: bool = True) -> Settings:
     """Settings of raw configuration values by key, as Pulumi gives them: text, or JSON for maps and lists.
 
-    Raises `SettingsError` with every mistake found.
+    `decrypted`: whether the secrets are what they stand for, and not as a stack file has them. Raises `SettingsError`
+    with every mistake found.
     """
-    tree = {key: _decode(value) for key, value in values.items() if key != TOKEN_KEY}
-    mistakes = [*_misplaced_secrets(values, secrets), *_plain_token(values, secrets), *_empty_create(tree)]
+    tree = {key: _decode(value) for key, value in values.items() if key not in SECRETS}
+    mistakes = [*misplaced_secrets(values, secrets), *plain_secrets(values, secrets), *_empty_create(tree)]
+    if decrypted and API_KEYS_KEY in values:
+        mistakes += mistakes_of_keys(values[API_KEYS_KEY])
     tree = _for_aws(tree) if _on_aws(tree) else {key: value for key, value in tree.items() if key not in AWS_KEYS}
     try:
         settings = Settings.model_validate(tree, context={"pools": _gpus_by_pool(tree)})
     except ValidationError as error:
         schema = settings_schema()
-        known = [*(key for key in schema["properties"] if key not in AWS_KEYS), TOKEN_KEY]
-        found = [each for each in error.errors(include_url=False) if each["loc"][0] not in secrets]
+        known = [*(key for key in schema["properties"] if key not in AWS_KEYS), *SECRETS]
+        # A default that follows from other keys is no mistake where one of those is.
+        told = [each for each in error.errors(include_url=False) if each["type"] != "default_factory_not_called"]
+        found = [each for each in told if each["loc"][0] not in secrets]
         mistakes += [
             unknown_key(each["loc"], known)
             if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
-            else from_pydantic(each, schema)
+            else from_pydantic(at_endpoint(each, tree), schema)
             for each in without_counts_of_the_rest(without_misspelt(found, schema))
         ]
     else:
         mistakes += mistakes_between_sections(settings)
+        if API_KEYS_KEY in values:
+            mistakes += mistakes_of_engines_without_keys(settings)
     if mistakes:
         raise SettingsError(mistakes)
     return settings
@@ -150,30 +154,3 @@ def _gpus(pool: Any, shared: int) -> int | None:
         return _POOL.validate_python(pool).gpu.count * shared
     except (ValidationError, LookupError):
         return None
-
-
-def _misplaced_secrets(values: Mapping[str, str], secrets: frozenset[str]) -> list[Mistake]:
-    return [
-        Mistake(
-            key=key_path([key]),
-            problem="holds a secret",
-            allowed=f"plain values; the one secret is {key_path([TOKEN_KEY])}",
-            fix="take the value under secure: out of the stack file",
-        )
-        for key in values
-        if key in secrets and key != TOKEN_KEY
-    ]
-
-
-def _plain_token(values: Mapping[str, str], secrets: frozenset[str]) -> list[Mistake]:
-    if TOKEN_KEY not in values or TOKEN_KEY in secrets:
-        return []
-    key = key_path([TOKEN_KEY])
-    return [
-        Mistake(
-            key=key,
-            problem="is stored in plain text",
-            allowed="a secret",
-            fix=f"revoke that token and set a new one with: pulumi config set --secret {key}",
-        )
-    ]

@@ -11,10 +11,15 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
+from components.settings.concealment import HIDDEN, masked
 from components.settings.schema import Json, allowed, full_key, kinds, node_at, without_kinds
 from components.settings.types import OWN_TAGS
 
 LONGEST_VALUE: Final = 80
+_REVOKE: Final = (
+    f"what is {HIDDEN} here looks like a secret, and stands in clear in the stack file: take it out and revoke it; "
+    "what signs in is a Secret: weights.credentials, or inference:hfToken"
+)
 
 _PROBLEMS: Final = {
     "missing": "is missing",
@@ -52,7 +57,10 @@ class Mistake:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.problem}; allowed: {self.allowed}; {self.fix}"
+        """The line, which goes to terminals and logs: what looks like a secret is not shown, wherever it was pasted."""
+        parts = (self.key, f": {self.problem}", f"; allowed: {self.allowed}", f"; {self.fix}")
+        line = "".join(map(masked, parts))
+        return f"{line}; {_REVOKE}" if HIDDEN in line else line
 
 
 def key_path(path: Sequence[int | str]) -> str:
@@ -179,8 +187,8 @@ def _problem(error: ErrorDetails, context: dict[str, Any]) -> str:
 
 
 def quote(value: object) -> str:
-    """A value as it is in a stack file, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """A value as it is in a stack file, cut where it is long: hidden before, since half a secret looks like none."""
+    text = masked(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "..."
 
 

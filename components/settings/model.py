@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from components.engines import ENGINES, reserved
 from components.settings.amounts import Resources
+from components.settings.engine import (
+    Dtype,
+    EngineName,
+    Quantization,
+    arguments_leave_ours_alone,
+    variables_leave_ours_alone,
+)
 from components.settings.rollout import Probes, Replicas, Rollout
 from components.settings.section import SECTION, over, refusal
 from components.settings.types import (
@@ -23,6 +28,9 @@ from components.settings.types import (
     LabelKey,
     LabelValue,
     Name,
+    ObjectName,
+    PathInWeights,
+    SecretName,
     Size,
     Source,
     Text,
@@ -38,16 +46,7 @@ ENGINE_RESOURCES: Final = Resources.model_validate(
 )
 
 
-_SET_INSTEAD: Final = "take it out and set it as a secret: pulumi config set --secret inference:hfToken"
-# Environment variables that are secrets, each with what to do instead.
-SECRETS: Final = MappingProxyType(
-    {
-        "HF_TOKEN": _SET_INSTEAD,
-        "HUGGING_FACE_HUB_TOKEN": _SET_INSTEAD,
-        "VLLM_API_KEY": "take it out: stack files and previews would show it",
-        "AWS_SECRET_ACCESS_KEY": "take it out: give the pods a role instead",
-    }
-)
+DRAIN_SECONDS: Final = 300
 
 
 def default_shared_memory(gpus: int) -> str:
@@ -55,19 +54,59 @@ def default_shared_memory(gpus: int) -> str:
     return "1Gi" if gpus == 1 else f"{4 * gpus}Gi"
 
 
+def default_drain(model: dict[str, Any]) -> int:
+    """Seconds that the longest answer takes at the model's time per output token; 300 where nothing says how long."""
+    tokens, millis = model.get("output_tokens"), model.get("tpot_millis", 50)
+    return DRAIN_SECONDS if tokens is None else answer_seconds(tokens, millis)
+
+
+def answer_seconds(tokens: int, millis: int) -> int:
+    """Seconds that an answer of so many tokens takes, of so many milliseconds each."""
+    return -(-tokens * millis // 1000)
+
+
 class Model(BaseModel):
     """A model that is served under its key's name."""
 
     model_config = SECTION
 
-    engine: Literal["vllm"] = Field(default="vllm", description="Inference engine.")
-    image: Image | None = Field(default=None, description=f"Image of the engine; without it the pinned one of the program.")
+    engine: EngineName = Field(default="vllm", description="Inference engine.")
+    triton: bool = Field(
+        default=False,
+        description="Serve by a Triton server with the engine inside, from a model repository: for tensorrt-llm.",
+    )
+    image: Image | None = Field(
+        default=None,
+        description="Image of the engine; without it the program's own, pinned by digest, where it has one.",
+    )
     cuda: Cuda | None = Field(
         default=None, description="CUDA of the image, checked against the nodes' driver; needed for an own image only."
+    )
+    dtype: Dtype | None = Field(
+        default=None, description="Data type to compute in; without it the engine takes that of the weights."
+    )
+    quantization: Quantization | None = Field(
+        default=None, description="Quantization of the weights, where the engine does not see it by itself."
+    )
+    weights_file: PathInWeights | None = Field(
+        default=None,
+        description="The one file of the weights that the engine loads, for quantization gguf.",
+        json_schema_extra={"examples": ["model-Q4_K_M.gguf"]},
+    )
+    adapters: Mapping[Name, PathInWeights] = Field(
+        default={}, description="LoRA adapters by the name that requests give as their model: folders of the weights."
+    )
+    ngc_key_secret: SecretName | None = Field(
+        default=None,
+        description="Secret of the namespace with the key of NVIDIA's registry as NGC_API_KEY; needed for nim.",
+        json_schema_extra={"examples": ["ngc"]},
     )
     source: Source = Field(description="Where the weights come from, and which revision of them.")
     gpus: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(
         default=1, description="GPUs of one replica, which is its tensor parallel size."
+    )
+    nodes_per_replica: Annotated[int, Field(ge=1, le=64), NOT_BOOL] = Field(
+        default=1, description="Nodes of one replica, each with `gpus` GPUs; more than 1 needs LeaderWorkerSet."
     )
     pool: Name = Field(description="GPU pool, a key of inference:gpuPools.")
     context_length: Annotated[int, Field(ge=16, le=10_485_760), NOT_BOOL] = Field(
@@ -81,14 +120,27 @@ class Model(BaseModel):
     )
     replicas: Replicas = Field(default=Replicas(), description="Bounds of the replicas; min are deployed.")
     weights: Weights = Field(default=Weights(), description="The volume with the weights.")
+    output_tokens: Annotated[int, Field(ge=1, le=10_485_760), NOT_BOOL] | None = Field(
+        default=None, description="Tokens of the longest answer, from which drainSeconds follows."
+    )
+    tpot_millis: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
+        default=50, description="Time per output token that a full replica takes at most, in milliseconds."
+    )
     drain_seconds: Annotated[int, Field(ge=0, le=3600), NOT_BOOL] = Field(
-        default=300, description="Time that running answers get to end after a replica is told to stop."
+        default_factory=default_drain,
+        description="Time that running answers get to end after a replica is told to stop; without it outputTokens x "
+        "tpotMillis, or 300 where no outputTokens are given.",
+        json_schema_extra={"examples": [300]},
     )
     pre_stop_seconds: Annotated[int, Field(ge=1, le=300), NOT_BOOL] = Field(
         default=10, description="Time before the stop in which endpoints learn that the replica goes."
     )
     probes: Probes = Field(default=Probes(), description="Probes of the engine.")
-    rollout: Rollout = Field(default=Rollout(), description="Times of a rollout.")
+    rollout: Rollout = Field(default=Rollout(), description="How a rollout goes.")
+    priority_class: ObjectName | None = Field(
+        default=None,
+        description="Priority of the replicas: a key of inference:priorityClasses, or a class of the cluster.",
+    )
     engine_args: tuple[Text, ...] = Field(
         default=(), description="Further arguments of the engine, after the program's own."
     )
@@ -134,37 +186,8 @@ class Model(BaseModel):
             )
         return value
 
-    @field_validator("engine_args")
-    @classmethod
-    def _engine_args_leave_ours_alone(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        engine = ENGINES.get(info.data.get("engine", ""))
-        if engine is None:
-            return value
-        flag = next(filter(None, (reserved(engine, argument) for argument in value)), None)
-        if flag is not None:
-            raise PydanticCustomError(
-                "engine_args",
-                "holds {flag}, which is reserved",
-                {
-                    "flag": flag,
-                    "allowed": "arguments other than " + ", ".join(engine.reserved),
-                    "fix": f"take it out: {engine.reserved[flag]}",
-                    "hide": True,
-                },
-            )
-        return value
-
-    @field_validator("env")
-    @classmethod
-    def _env_holds_no_secret(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        name = next((name for name in SECRETS if name in value), None)
-        if name is not None:
-            raise PydanticCustomError(
-                "secret",
-                "holds {name} in clear",
-                {"name": name, "allowed": "variables without secrets", "fix": SECRETS[name], "hide": True},
-            )
-        return value
+    _engine_args = field_validator("engine_args")(arguments_leave_ours_alone)
+    _env = field_validator("env")(variables_leave_ours_alone)
 
     @field_validator("resources")
     @classmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,12 @@ from components.settings.stack import Settings
 SCHEMA_FILE: Final = Path(__file__).with_name("stack.schema.json")
 PROJECT: Final = "inference"
 TOKEN_KEY: Final = "hfToken"  # noqa: S105 - the key's name, not a token
+API_KEYS_KEY: Final = "apiKeys"
+SECRETS: Final = {
+    TOKEN_KEY: "Token of the hub; only the seeding Job gets it.",
+    API_KEYS_KEY: "API keys between spaces, each of which opens every model; without it they are open.",
+}
+"""What is secret, and stored as such beside the structured settings: each with its meaning."""
 
 Json = dict[str, Any]
 
@@ -30,8 +37,12 @@ class _Strict(GenerateJsonSchema):
         return node | {"additionalProperties": False} if "patternProperties" in node else node
 
 
+@cache
 def settings_schema() -> Json:
-    """Schema of the settings as one object: what is below `inference:` in a stack file, secrets apart."""
+    """Schema of the settings as one object: what is below `inference:` in a stack file, secrets apart.
+
+    Made once: it takes a third of a second, and every mistake looks into it. Nobody changes it.
+    """
     schema: Json = Settings.model_json_schema(schema_generator=_Strict)
     return schema
 
@@ -40,13 +51,14 @@ def stack_file_schema() -> Json:
     """Schema of a `Pulumi.STACK.yaml`: our keys exactly, other packages' (such as `aws:region`) as they like."""
     settings = settings_schema()
     ours = {full_key(key): node for key, node in settings["properties"].items()}
-    ours[f"{PROJECT}:{TOKEN_KEY}"] = {
-        "type": "object",
-        "description": f"Token of the hub; set it with: pulumi config set --secret {PROJECT}:{TOKEN_KEY}",
-        "properties": {"secure": {"type": "string"}},
-        "required": ["secure"],
-        "additionalProperties": False,
-    }
+    for key, meaning in SECRETS.items():
+        ours[full_key(key)] = {
+            "type": "object",
+            "description": f"{meaning} Set it with: pulumi config set --secret {full_key(key)}",
+            "properties": {"secure": {"type": "string"}},
+            "required": ["secure"],
+            "additionalProperties": False,
+        }
     names = "|".join(key.removeprefix(f"{PROJECT}:") for key in ours if key.startswith(f"{PROJECT}:"))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 def alias(name: str) -> str:
     """camelCase, with units as they are written: memory_gib is memoryGiB."""
     camel = to_camel(name)
-    for unit in ("GiB", "TiB", "GB", "MBps"):
+    for unit in ("GiB", "MiB", "TiB", "GB", "MBps"):
         camel = camel.removesuffix(unit.capitalize()) + unit if camel.endswith(unit.capitalize()) else camel
     return camel
 

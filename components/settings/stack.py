@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from components.settings.access import FrontDoor, NetworkPolicy
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
 from components.settings.pools import EksPool, GpuPool
+from components.settings.rollout import PriorityClass
 from components.settings.section import SECTION, refusal
-from components.settings.storage import InstanceStore, Storage
+from components.settings.source import parse_source
+from components.settings.storage import Gp3, InstanceStore, Storage
 from components.settings.types import Name, NamespaceName, Region, Text
+from components.surge import surges
 
 Cluster = Annotated[KubernetesCluster | EksCluster, Field(discriminator="provider")]
 
@@ -51,7 +55,14 @@ class Settings(BaseModel):
     )
     storage: Mapping[Name, Storage] = Field(default={}, description="Storage for weights on AWS, by name.")
     gpu_pools: Annotated[Mapping[Name, GpuPool], Field(min_length=1)] = Field(description="GPU pools by name.")
+    priority_classes: Mapping[Name, PriorityClass] = Field(
+        default={}, description="Priorities of models by name, made by this program."
+    )
     models: Annotated[Mapping[Name, Model], Field(min_length=1)] = Field(description="Models by name.")
+    gateway: FrontDoor | None = Field(default=None, description="How clients from outside the cluster come in.")
+    network_policy: NetworkPolicy = Field(
+        default=NetworkPolicy(), description="Who may connect to the models' pods; the cluster's network enforces it."
+    )
 
     @property
     def node_folders(self) -> tuple[str, ...]:
@@ -70,7 +81,10 @@ class Settings(BaseModel):
     def _know_their_storage_and_nodes(cls, value: Mapping[str, Model], info: ValidationInfo) -> Mapping[str, Model]:
         storage: Mapping[str, Storage] = info.data.get("storage", {})
         pools: Mapping[str, GpuPool] = info.data.get("gpu_pools", {})
-        return {name: _on_nodes_of(pools, _with_rate_of(storage, model)) for name, model in value.items()}
+        models = {name: _on_nodes_of(pools, _with_rate_of(storage, model)) for name, model in value.items()}
+        plugin: DevicePlugin = info.data.get("device_plugin", DevicePlugin())
+        one_node = {name for name, model in models.items() if isinstance(storage.get(model.weights.storage or ""), Gp3)}
+        return _with_surges(models, pools, plugin.time_slicing, one_node)
 
     @field_validator("device_plugin")
     @classmethod
@@ -92,8 +106,10 @@ class Settings(BaseModel):
 
 
 def _with_rate_of(storage: Mapping[str, Storage], model: Model) -> Model:
-    """The model with the reading rate of its storage, where the stack gives none."""
+    """The model with the reading rate of its storage, where the stack gives none and the weights are on a volume."""
     weights = model.weights
+    if parse_source(model.source).scheme == "image":
+        return model
     if weights.storage is None or weights.storage not in storage or "bandwidth_mbps" in weights.model_fields_set:
         return model
     rate = storage[weights.storage].bandwidth_mbps
@@ -106,3 +122,16 @@ def _on_nodes_of(pools: Mapping[str, GpuPool], model: Model) -> Model:
         return model
     seconds = EKS_NODE_SECONDS if isinstance(pools.get(model.pool), EksPool) else 0
     return model.model_copy(update={"rollout": model.rollout.model_copy(update={"node_seconds": seconds})})
+
+
+def _with_surges(
+    models: Mapping[str, Model], pools: Mapping[str, GpuPool], slices: int, one_node: Collection[str]
+) -> Mapping[str, Model]:
+    """The models with the number that `surge: auto` is in their pools."""
+    found = dict(models)
+    for key, pool in pools.items():
+        here = {name: model for name, model in models.items() if model.pool == key}
+        for name, surge in surges(here, nodes=pool.nodes, gpus=pool.gpu.count * slices, one_node=one_node).items():
+            rollout = models[name].rollout.model_copy(update={"surge": surge})
+            found[name] = models[name].model_copy(update={"rollout": rollout})
+    return found

@@ -15,8 +15,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from components.settings.concealment import concealed_part
 from components.settings.section import refusal
-from components.settings.source import ALLOWED, PATTERN, PORT, credentials_in, parse_source
+from components.settings.source import parse_source
+from components.settings.source_forms import ALLOWED, PATTERN, PORT
 
 UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -68,12 +70,10 @@ def _parsed_source(value: str) -> str:
 
 
 def _without_credentials(value: Any) -> Any:
-    if isinstance(value, str) and credentials_in(value):
+    concealed = concealed_part(value) if isinstance(value, str) else None
+    if concealed is not None:
         raise refusal(
-            "holds credentials in clear",
-            hide=True,
-            allowed="an address without user, password and query",
-            fix="take them out and revoke them; what signs in is a Secret: weights.credentials, or inference:hfToken",
+            concealed.problem, hide=True, allowed="an address without user, password and query", fix=concealed.fix
         )
     return value
 
@@ -187,6 +187,33 @@ ObjectName = Annotated[
         max_length=253,
     ),
 ]
+Namespace = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "a namespace's name: lower-case letters, digits and hyphens, at most 63 characters",
+        "gateway",
+        max_length=63,
+    ),
+]
+Host = Annotated[
+    str,
+    _text(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$",
+        "a host's name in lower case, without scheme, port and path, such as llm.example.com",
+        "llm.example.com",
+        max_length=253,
+    ),
+]
+PathInWeights = Annotated[
+    str,
+    _text(
+        # No path climbs: a step does not begin with a dot.
+        r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$",
+        "a path below the folder of the weights, of letters, digits, '-', '_', '+' and '.', no step of it hidden",
+        "adapters/sql",
+    ),
+]
 Text = Annotated[str, _text(r"\S", "text that is not empty", "text")]
 LabelKey = Annotated[
     str,
@@ -256,6 +283,14 @@ Arn = Annotated[
         r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]+$",
         "the ARN of an IAM role or user",
         "arn:aws:iam::123456789012:role/admin",
+    ),
+]
+CertificateArn = Annotated[
+    str,
+    _text(
+        r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+$",
+        "the ARN of a certificate in ACM",
+        "arn:aws:acm:us-west-2:123456789012:certificate/0a1b2c3d-4e5f-6a7b-8c9d-0e1f2a3b4c5d",
     ),
 ]
 Cidr = Annotated[

@@ -76,7 +76,8 @@ class Weights(BaseModel):
     credentials: SecretName | None = Field(
         default=None,
         description="Secret of yours in the models' namespace, which only the seeder gets: key token for hf://, "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, .dockerconfigjson for oci://.",
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, .dockerconfigjson for oci://, NGC_API_KEY for "
+        "ngc:// (without it ngcKeySecret).",
     )
     service_account: ObjectName | None = Field(
         default=None,

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal.addon import Addon
 from rehearsal.cluster import addons, certificates, control_plane, network, node, preflight
+from rehearsal.cluster.addons import extra
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Folders, Layout, Network, NodeSpec, number
 from rehearsal.cluster.process import Component, Supervisor, answers
@@ -23,6 +25,7 @@ from rehearsal.kubectl import Kubectl
 from rehearsal.lock import locked
 from rehearsal.places import CHECKOUT, Places
 from rehearsal.progress import step
+from rehearsal.toolchain import golang
 
 SYSTEM_NODE = NodeSpec(name="system")
 HUB_PORT = 8080
@@ -37,8 +40,14 @@ class Status:
     resident_bytes: int
 
 
-def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kubectl: Kubectl) -> Layout:
-    """Have the cluster run with a system node and `pools`, whatever state it is in; give its layout.
+def up(
+    pools: tuple[NodeSpec, ...],
+    images: dict[str, Path],
+    places: Places,
+    kubectl: Kubectl,
+    wanted: frozenset[Addon] = frozenset(),
+) -> Layout:
+    """Have the cluster run with a system node, `pools` and `wanted`, whatever state it is in; give its layout.
 
     `images` are archives by name; every node gets all of them. Raises Fault for what the user can mend.
     """
@@ -73,6 +82,9 @@ def up(pools: tuple[NodeSpec, ...], images: dict[str, Path], places: Places, kub
             supervisor.ensure(_hub(layout))
         with step("cluster DNS, volume provisioner, nodes ready", about_s=15):
             addons.ensure(layout, kubectl, HUB_PORT)
+        for addon in sorted(wanted):
+            with step(f"{addon} in the cluster", about_s=10):
+                extra.ensure(addon, kubectl, golang.manifests(addon, places.bin))
     return layout
 
 
@@ -133,6 +145,11 @@ def network_block() -> ipaddress.IPv4Network:
         return Network.from_environment().block
     except ValueError as error:
         raise Fault(f"REHEARSAL_NETWORK: {error}; set one with: REHEARSAL_NETWORK=10.201.0.0/16 make up") from error
+
+
+def host_addresses() -> ipaddress.IPv4Network:
+    """Addresses of the cluster's nodes, and of this host beside them: as whom a pod sees what this host asks it."""
+    return Network(block=network_block()).nodes
 
 
 def layout_of(places: Places) -> Layout:

@@ -35,6 +35,8 @@ class NodeSpec:
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[str, ...] = ()
     gpus: Gpus | None = None
+    engine: Path | None = None
+    """A folder of this host that every container of the node sees, to be read, at `rehearsal.vllm.MOUNTED_AT`."""
 
 
 @dataclass(frozen=True, kw_only=True)

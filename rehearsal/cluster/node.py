@@ -25,11 +25,13 @@ from rehearsal.images import PAUSE
 from rehearsal.nvml import write_gpus
 from rehearsal.places import Places
 from rehearsal.toolchain import library_path
+from rehearsal.vllm import MOUNTED_AT
 
 PRIVATE = {"var-lib": "/var/lib", "var-log": "/var/log", "run": "/run"}
 """A node's own folders and where it sees them."""
 
 CONTAINERD_SOCKET = "run/containerd/containerd.sock"
+RUNTIME_SPEC = "etc/runtime-spec.json"
 
 
 def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) -> None:
@@ -43,7 +45,9 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
     (folder / "etc/resolv.conf").write_text(
         "# No name outside of the cluster is resolved: nothing is fetched from there.\n"
     )
-    _write_changed(folder / "etc/containerd.toml", _containerd(folder, places))
+    if node.engine:
+        _write_changed(folder / RUNTIME_SPEC, _runtime_spec(node.engine, places))
+    _write_changed(folder / "etc/containerd.toml", _containerd(folder, node, places))
     _write_changed(folder / "etc/cni/10-ptp.conflist", _cni(layout, node))
     _write_changed(folder / "etc/kubelet.yaml", _kubelet(layout, node, cgroup_root))
     _write_changed(folder / "etc/kube-proxy.yaml", _kube_proxy(layout, node))
@@ -117,15 +121,26 @@ def daemons(node: NodeSpec) -> str:
     return f"{node.name}.daemons"
 
 
-def _containerd(folder: Path, places: Places) -> str:
+def _containerd(folder: Path, node: NodeSpec, places: Places) -> str:
     return render(
         Path(__file__).parent,
         "containerd.toml.j2",
+        base_runtime_spec=folder / RUNTIME_SPEC if node.engine else None,
         cni_bin=places.debs / "usr/lib/cni",
         cni_conf=folder / "etc/cni",
         runc=places.debs / "usr/sbin/runc",
         pause=PAUSE,
     )
+
+
+def _runtime_spec(engine: Path, places: Places) -> str:
+    """What containerd begins every container's configuration with: its own default, and a mount of the engine.
+
+    So a real GPU node's runtime puts NVIDIA's driver into containers that know nothing of it.
+    """
+    spec = json.loads(run(places.debs / "usr/bin/ctr", "oci", "spec"))
+    mount = {"destination": MOUNTED_AT, "type": "bind", "source": str(engine), "options": ["rbind", "ro", "nosuid"]}
+    return json.dumps({**spec, "mounts": [*spec["mounts"], mount]})
 
 
 def _cni(layout: Layout, node: NodeSpec) -> str:

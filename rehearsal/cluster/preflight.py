@@ -18,6 +18,11 @@ CLUSTER_BYTES = 4 << 30
 """Images of three nodes, the model and its volume, logs; and the room that the kubelets must see left (evictions)."""
 HIDDEN = (Path("/var/lib"), Path("/var/log"), Path("/run"))
 SOCKET_PATH = 107
+PROBE = (
+    "add table inet probe; add chain inet probe probe { type filter hook postrouting priority 0; }; "
+    "add rule inet probe probe ct label set 100"
+)
+"""What kube-proxy and the enforcement of network policies ask of nftables, but for NFQUEUE, which nft cannot say."""
 PROGRAMS = ("ip", "mount", "nsenter", "umount", "unshare")
 
 
@@ -62,13 +67,14 @@ def check_network(debs: Path) -> None:
     """
     attempt = (
         "ip link add probe0 type veth peer name probe1 && ip link add probe2 type bridge && "
-        f"'{debs}/usr/sbin/nft' add table ip probe"
+        f"'{debs}/usr/sbin/nft' '{PROBE}'"
     )
     try:
         run("unshare", "--net", "/bin/sh", "-ec", attempt, environment={"LD_LIBRARY_PATH": library_path(debs)})
     except Fault as fault:
         raise Fault(
-            f"kernel: {fault}; load what is missing with: modprobe -a veth bridge nf_tables, {ALTERNATIVE}"
+            f"kernel: {fault}; load what is missing with: modprobe -a veth bridge nf_tables nft_ct nft_compat "
+            f"xt_NFQUEUE, {ALTERNATIVE}"
         ) from None
 
 

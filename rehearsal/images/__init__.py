@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
-from rehearsal import nvml
+from rehearsal import nvml, vllm
+from rehearsal.addon import Addon
 from rehearsal.images import contents
 from rehearsal.images.oci import Image, Layer, build, digest, import_into, manifest_digest
 from rehearsal.lock import locked
@@ -14,12 +16,16 @@ from rehearsal.places import CHECKOUT, Places
 __all__ = ["Image", "build_all", "images", "import_into", "manifest_digest"]
 
 VLLM_SIMULATOR = "docker.io/local/vllm-simulator:0.33"
+VLLM_CPU = "docker.io/local/vllm-cpu:0.32.0"
 WEIGHT_SEEDER = "docker.io/local/weight-seeder:0.1"
 DEVICE_PLUGIN = "docker.io/local/nvidia-device-plugin:0.18.0"
 COREDNS = "docker.io/local/coredns:1.15.0"
 PAUSE = "docker.io/local/pause:3.10"
+TRAEFIK = "docker.io/local/traefik:3.7.13"
+LWS = "docker.io/local/lws:0.8.0"
 PROVISIONER = "docker.io/local/local-path-provisioner:0.0.30"
 BUSYBOX = "docker.io/local/busybox:1.35"
+ADDONS = {Addon.GATEWAY: TRAEFIK, Addon.LEADER_WORKER_SET: LWS}
 
 PATH = ("env", "PATH=/usr/local/bin:/usr/bin:/bin")
 ROOT, NONROOT = ("user", "0:0"), ("user", "65532:65532")
@@ -28,18 +34,20 @@ RECIPES = digest(Path(__file__).parent)
 """A change of how layers are filled counts as a change of every layer."""
 
 
-def build_all(places: Places) -> dict[str, Path]:
+def build_all(places: Places, addons: Collection[Addon] = (), *, real_engine: bool = False) -> dict[str, Path]:
     """The OCI archives of all images by name, built where something that goes into one has changed since.
 
+    With `real_engine`, that of the real engine too; of `addons`, what they run.
     Needs what the toolchain made, uv and gcc; raises Fault where one is missing or fails.
     """
     places.images.mkdir(parents=True, exist_ok=True)
     with locked(places.images / "lock", what="builds the images"):
         umoci = places.debs / "usr/bin/umoci"
-        return {image.name: build(image, places.images, umoci) for image in images(places)}
+        wanted = images(places, addons, real_engine=real_engine)
+        return {image.name: build(image, places.images, umoci) for image in wanted}
 
 
-def images(places: Places) -> tuple[Image, ...]:
+def images(places: Places, addons: Collection[Addon] = (), *, real_engine: bool = False) -> tuple[Image, ...]:
     """What the rehearsal's images are made of, as things stand now. Unpacks the Debian packages that they share."""
     python = contents.python_packages(places.images / "python")
     c_library = contents.c_packages(places.images / "c-library")
@@ -79,6 +87,8 @@ def images(places: Places) -> tuple[Image, ...]:
         _static_image(PAUSE, places.bin / "pause"),
         _static_image(PROVISIONER, places.bin / "local-path-provisioner"),
         _busybox_image(places.debs / "bin/busybox"),
+        *((_vllm_image(base, contents.vllm_packages(places.images / "vllm-libraries")),) if real_engine else ()),
+        *(_static_image(ADDONS[addon], places.bin / addon) for addon in sorted(addons)),
     )
 
 
@@ -100,6 +110,16 @@ def _python_image(
         ("entrypoint", program),
     )
     return Image(name=name, layers=(base, packages, ours), settings=settings, seconds=20)
+
+
+def _vllm_image(base: Layer, packages: Path) -> Image:
+    """Python, what vLLM asks of the system, and a `vllm` that is found where the node mounts it."""
+    layer = Layer(
+        key=digest(RECIPES, base.key, packages / "installed.json", vllm.MOUNTED_AT, vllm.MODULE),
+        fill=lambda root: contents.fill_vllm(root, packages, vllm.MOUNTED_AT, vllm.MODULE),
+    )
+    settings = (NONROOT, PATH, ("env", "PYTHONUNBUFFERED=1"), ("env", "PYTHONDONTWRITEBYTECODE=1"))
+    return Image(name=VLLM_CPU, layers=(base, layer), settings=(*settings, ("entrypoint", "vllm")), seconds=5)
 
 
 def _device_plugin(binary: Path) -> Layer:

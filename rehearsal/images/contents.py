@@ -36,6 +36,10 @@ BOTOCORE_DATA = {"endpoints.json", "partitions.json", "_retry.json", "sdk-defaul
 """What stays of botocore/data; the Dockerfile of the weight seeder keeps the same."""
 
 
+VLLM_ASKS_FOR = ("libnuma1", "libstdc++6", "libsmartcols1", "util-linux", "dash")
+"""Libraries; `lscpu`, by which it binds threads to cores, with its library; and the shell that it calls that by."""
+
+
 def python_packages(folder: Path) -> Path:
     """Unpacks this release's Python with the libraries that it needs into the folder, unless it lies there already."""
     if not (folder / "installed.json").exists():
@@ -52,6 +56,13 @@ def c_packages(folder: Path) -> Path:
     """Unpacks this release's C library into the folder, unless it lies there already."""
     packages = tuple(DebianPackage(name=name, least="0") for name in ("libc6", "libgcc-s1"))
     unpack(packages, folder, title="C library", about_s=5)
+    return folder
+
+
+def vllm_packages(folder: Path) -> Path:
+    """Unpacks what vLLM asks of the system beside Python into the folder, unless it lies there already."""
+    packages = tuple(DebianPackage(name=name, least="0") for name in VLLM_ASKS_FOR)
+    unpack(packages, folder, title="what vLLM asks of the system", about_s=5)
     return folder
 
 
@@ -115,6 +126,20 @@ def fill_python_program(root: Path, name: str, modules: dict[str, Path], start: 
     launcher = f'#!/usr/bin/python3\nimport runpy\nrunpy.run_module("{start}", run_name="__main__", alter_sys=True)\n'
     executable(root / "usr/local/bin" / name).write_text(launcher)
     compile_python(root, packages)
+
+
+def fill_vllm(root: Path, packages: Path, folder: str, start: str) -> None:
+    """An executable `vllm` that starts module `start` of what is mounted at `folder`, and what that needs beside it."""
+    for path in packages.rglob("*-linux-gnu/*.so.*"):
+        # Where newer releases have them, and the loader of older ones looks too.
+        copy(path, root / "usr/lib" / path.parent.name / path.name)
+    copy(packages / "usr/bin/lscpu", root / "usr/bin/lscpu")
+    copy(packages / "bin/dash", root / "usr/bin/sh")
+    # For its subprocesses too, whatever environment they get.
+    (root / SITE_PACKAGES).mkdir(parents=True)
+    (root / SITE_PACKAGES / "vllm.pth").write_text(f"{folder}\n")
+    launcher = f'#!/usr/bin/python3\nimport runpy\nrunpy.run_module("{start}", run_name="__main__", alter_sys=True)\n'
+    executable(root / "usr/local/bin/vllm").write_text(launcher)
 
 
 def fill_busybox(root: Path, binary: Path) -> None:

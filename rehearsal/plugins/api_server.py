@@ -7,20 +7,22 @@ from typing import Any
 
 from rehearsal.plugins.told import Told
 
-NOT_FOUND, FORBIDDEN, INVALID = 404, 403, 422
+NOT_FOUND, FORBIDDEN, INVALID, SERVER_ERROR = 404, 403, 422, 500
 
 
 class Refused(Told):
-    """What the API server says of a request that it did not carry out; `status` is the HTTP status."""
+    """What the API server says of a request that it did not carry out; `status` is HTTP's, `passing` what may pass."""
 
     def __init__(self, status: int, said: str) -> None:
         message = json.loads(said)["message"] if said.startswith("{") else said
         super().__init__(f"the Kubernetes API server refused: {message}")
-        self.status = status
+        self.status, self.passing = status, status >= SERVER_ERROR
 
 
 class Unreachable(Told):
     """There is no API server to ask: no kubeconfig, or nobody who answers."""
+
+    passing = True
 
 
 class ApiServer:

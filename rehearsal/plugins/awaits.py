@@ -1,12 +1,13 @@
 """When an object is ready, and what keeps it from being so. Pure but for `ask`, which gets what is related to it.
 
-The rules for a kind are those of the official plugin; it has more of them, and `pulumi.com/waitFor`.
+The rules for a kind are those of the official plugin, which has more of them, as it has of `pulumi.com/waitFor`: here a
+condition, not a path. Of a kind that it has no rule for, neither waits unless told to.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from rehearsal.plugins.properties import at
+from rehearsal.plugins.properties import annotation, at
 
 Obj = dict[str, Any]
 Ask = Callable[..., Any]  # ask(path, **query): what is served there, or {}
@@ -15,6 +16,9 @@ Verdict = tuple[bool | None, str]  # whether the object is ready (None: it faile
 
 def judge(obj: Obj, ask: Ask) -> Verdict:
     """Whether `obj` is ready, and what is still to come."""
+    if wanted := annotation(obj, "waitFor"):
+        condition, _, value = wanted.removeprefix("condition=").partition("=")
+        return at(_conditions(obj), condition, "status") == (value or "True"), f"waiting for {wanted}"
     return RULES[obj["kind"]](obj, ask) if obj["kind"] in RULES else (True, "")
 
 
@@ -56,8 +60,6 @@ def _claim(obj: Obj, ask: Ask) -> Verdict:
 
 def _service(obj: Obj, ask: Ask) -> Verdict:
     spec, metadata = obj["spec"], obj["metadata"]
-    if spec.get("type") == "LoadBalancer" and not at(obj, "status", "loadBalancer", "ingress", default=[]):
-        return False, "waiting for an address of the load balancer"
     if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None" or not spec.get("selector"):
         return True, ""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{metadata['namespace']}/endpointslices"
@@ -88,10 +90,9 @@ def troubles(obj: Obj, ask: Ask, lines: int = 15) -> list[str]:
         running = [pod["metadata"]["name"] for pod in pods if at(pod, "status", "phase") == "Running"]
         found += [str(ask(f"{home}/pods/{each}/log", tailLines=1) or "").strip() for each in running]
     for event in ask(f"{home}/events", fieldSelector="type=Warning").get("items", []):
-        about, why = event["involvedObject"].get("name", ""), event.get("reason")
-        probe_or_mount = why in ("Unhealthy", "FailedMount") and about in names
-        if probe_or_mount or (why == "FailedCreate" and about.startswith(name)):
-            found.append(f"[{why}] {about}: {event.get('message')}")
+        who, why = event["involvedObject"].get("name", ""), event.get("reason")
+        if (who in names and why in ("Unhealthy", "FailedMount")) or (why == "FailedCreate" and who.startswith(name)):
+            found.append(f"[{why}] {who}: {event.get('message')}")
     return list(dict.fromkeys(filter(None, found)))
 
 

@@ -78,8 +78,8 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         inputs, old = load(request.news), load(request.olds)
         metadata = inputs.setdefault("metadata", {})
         beyond = request.type.endswith(("List", "Patch", "CustomResourceDefinition")) or "helm.sh" in request.type
-        if beyond or "generateName" in metadata or annotation(inputs, "waitFor"):
-            raise Unfit(f"{request.type}, as it is, is beyond this stand-in: no Helm, lists, patches, CRDs, waitFor")
+        if beyond or "generateName" in metadata or annotation(inputs, "waitFor")[:10] not in ("", "condition="):
+            raise Unfit(f"{request.type}, as it is, is beyond this stand-in: no Helm, lists, patches, CRDs, jsonpath")
         if isinstance(metadata, dict) and not metadata.get("name"):
             proposed = request.autonaming.proposed_name or f"{request.name}-{request.randomSeed[:4].hex()}"
             metadata["name"] = old["metadata"]["name"] if annotation(old, "autonamed") == "true" else proposed
@@ -108,7 +108,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     def Create(self, request: pb.CreateRequest) -> Any:
         inputs, (_, manager) = load(request.properties), state_of(request.properties, request.urn)
         if not request.preview and not self.upserts and self._get(inputs):
-            raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; import it, or delete it first")
+            raise Unfit(f"{inputs['kind']} {object_id(inputs)} already exists; delete it first")
         state = self._write(request, inputs, manager, anew=True)
         return pb.CreateResponse(id="" if request.preview else object_id(state), properties=dump(state))
 
@@ -120,16 +120,11 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
     @answer
     def Read(self, request: pb.ReadRequest) -> Any:
         old, (_, manager) = load(request.inputs), state_of(request.properties, request.urn)
-        namespace, _, name = request.id.rpartition("/")
-        module, _, kind = request.type.partition(":")[2].rpartition(":")
-        known = {"apiVersion": module.removeprefix("core/"), "kind": kind}
-        live = self._get(old or known | {"metadata": {"name": name, "namespace": namespace}})
-        if not live:
+        if not old:
+            raise Unfit("an import, or a get of what is not the stack's, is beyond this stand-in")
+        if not (live := self._get(old)):
             return pb.ReadResponse()
-        # A refresh asks what has become of the inputs; an import or a get, for all that a user may have said.
-        kept = {k: v for k, v in live["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
-        sayable = {k: v for k, v in live.items() if k != "status"} | {"metadata": kept}
-        inputs = diff.prune(diff.readable(live), old) if old else sayable
+        inputs = diff.prune(diff.readable(live), old)
         state = self._settled(request, inputs, live, manager, 0)
         return pb.ReadResponse(id=request.id, properties=dump(state), inputs=dump(inputs))
 
@@ -147,11 +142,20 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _ask(self, path: str, **query: Any) -> Any:
-        """What helps to understand: nothing where it is refused."""
+        """What helps to understand: nothing where it is refused, or nobody answers."""
         try:
             return self.api.ask("GET", path, **query)
-        except Refused:
+        except (Refused, Unreachable):
             return {}
+
+    def _look(self, live: Obj) -> Obj:
+        """The live object, or what it was: an API server that restarts is waited for, as the official watches do."""
+        try:
+            return self._get(live) or live
+        except (Refused, Unreachable) as fault:
+            if fault.passing:
+                return live
+            raise
 
     def _judge(self, live: Obj) -> awaits.Verdict:
         return awaits.judge(live, self._ask)
@@ -209,7 +213,7 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
                 said, about = message, {"severity": engine_pb2.INFO, "urn": request.urn, "ephemeral": True}
                 self.engine.Log(engine_pb2.LogRequest(message=message, **about))
             self.cancelled.wait(POLL_S)
-            live = self._get(live) or live
+            live = self._look(live)
         return checkpoint(inputs, live, manager)
 
 

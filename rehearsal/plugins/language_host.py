@@ -64,9 +64,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return pb.GetRequiredPackagesResponse()
 
     def About(self, request: pb.AboutRequest, context: Any) -> Any:
-        python, environment = interpreter(request.info)
-        version = subprocess.run([python, "--version"], env=environment, capture_output=True, text=True, check=True)
-        return pb.AboutResponse(executable=python, version=version.stdout.removeprefix("Python ").strip())
+        return pb.AboutResponse(executable=interpreter(request.info)[0])
 
     def Run(self, request: pb.RunRequest, context: Any) -> Any:
         python, environment = interpreter(request.info)
@@ -85,9 +83,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(self, request: pb.RunPluginRequest, context: Any) -> Iterator[Any]:
         python, environment = interpreter(request.info)
         environment |= dict(pair.split("=", 1) for pair in request.env)
-        words = [request.info.program_directory, *request.args]
-        if request.kind == "analyzer":
-            words = ["-m", "pulumi.policy", *request.args, request.info.program_directory]
+        # Of the plugins that are folders, a rehearsal has policy packs only.
+        words = ["-m", "pulumi.policy", *request.args, request.info.program_directory]
         options = {"cwd": request.pwd, "env": environment, "stdout": subprocess.PIPE}
         with self._start(context, [python, "-u", *words], **options) as process:
             yield from (pb.RunPluginResponse(stdout=line) for line in process.stdout or ())

@@ -15,6 +15,7 @@ What it cannot know comes from the environment (all optional):
     SIMULATOR_STEP_MS_PER_SEQ    what each sequence of the batch adds to it (default 1)
     SIMULATOR_PREFILL_TPS        prompt tokens processed a second (default 5000)
     SIMULATOR_TEARDOWN_SECONDS   between the last stream and the end of the process (default 1; 7 on the real engine)
+    SIMULATOR_HUNG               1: healthy, and no token is ever made; SIGUSR1 begins and ends the same at any time
 """
 
 VERSION = "0.33.0"

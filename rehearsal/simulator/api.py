@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import math
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -14,13 +15,33 @@ from typing import Any, cast
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import VERSION, answer, engine, protocol
 from .stops import StopFilter
+
+# Beyond vLLM, so that a lost stream can be laid to the replica that lost it.
+_FROM = {"x-simulator-host": socket.gethostname()}
+_REFUSALS: dict[type[Exception], tuple[int, str]] = {
+    engine.QueueOverflowError: (503, "ServiceUnavailableError"),
+    engine.ShutDownError: (500, "InternalServerError"),
+}
+_GUARDED = ("/v1", "/v2", "/inference", "/cohere")
+_FINGERPRINT = {"system_fingerprint": f"vllm-{VERSION}-simulator"}
+_PERMISSION = {
+    "id": "modelperm-simulator",
+    "object": "model_permission",
+    **dict.fromkeys(("allow_create_engine", "allow_search_indices", "allow_fine_tuning", "is_blocking"), False),
+    **dict.fromkeys(("allow_sampling", "allow_logprobs", "allow_view"), True),
+    "organization": "*",
+    "group": None,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,30 +96,27 @@ def application(served: Served, running: engine.Engine, registry: CollectorRegis
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def models(request: Request) -> Response:
-        _authorize(request, served.api_keys)
+    async def models(_: Request) -> Response:
         facts = {"object": "model", "created": begun, "owned_by": "vllm", "root": served.folder, "parent": None}
-        cards = [{"id": name, **facts, "max_model_len": served.max_model_len} for name in served.models]
+        more = {"max_model_len": served.max_model_len, "permission": [_PERMISSION | {"created": begun}]}
+        cards = [{"id": name, **facts, **more} for name in served.models]
         return JSONResponse({"object": "list", "data": cards})
 
     def endpoint(
         read: Callable[..., protocol.Generation], form: _Format
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         async def handle(request: Request) -> Response:
-            _authorize(request, served.api_keys)
-            try:
-                body = json.loads(await request.body())
-            except ValueError as error:
-                raise protocol.ApiError(400, "BadRequestError", f"JSON decode error: {error}") from None
+            body = protocol.parse(await request.body(), request.headers.get("content-type", ""))
             wanted = read(body, models=served.models, max_model_len=served.max_model_len)
             queued = _request(wanted)
             try:
                 running.submit(queued)
-            except engine.QueueOverflowError as error:
-                raise protocol.ApiError(503, "ServiceUnavailableError", str(error)) from None
+            except tuple(_REFUSALS) as error:
+                raise protocol.ApiError(*_REFUSALS[type(error)], str(error)) from None
             outputs = running.outputs(queued)
             if wanted.stream:
-                return StreamingResponse(_events(outputs, wanted, form), media_type="text/event-stream")
+                events = _events(outputs, wanted, form)
+                return StreamingResponse(events, headers=_FROM, media_type="text/event-stream")
             return JSONResponse(await _unless_gone(request, _whole(outputs, wanted, form)))
 
         return handle
@@ -106,20 +124,28 @@ def application(served: Served, running: engine.Engine, registry: CollectorRegis
     begun = int(time.time())
     return Starlette(
         routes=[
-            Route("/health", ok),
-            Route("/ping", ok, methods=["GET", "POST"]),
-            Route("/version", version),
-            Route("/metrics", metrics),
-            Route("/v1/models", models),
-            Route("/v1/chat/completions", endpoint(protocol.chat, _CHAT), methods=["POST"]),
-            Route("/v1/completions", endpoint(protocol.completion, _COMPLETION), methods=["POST"]),
+            _route("/health", ok, "GET"),
+            _route("/ping", ok, "GET", "POST"),
+            _route("/version", version, "GET"),
+            _route("/metrics", metrics, "GET"),
+            _route("/v1/models", models, "GET"),
+            _route("/v1/chat/completions", endpoint(protocol.chat, _CHAT), "POST"),
+            _route("/v1/completions", endpoint(protocol.completion, _COMPLETION), "POST"),
         ],
+        middleware=[Middleware(_Authentication, keys=served.api_keys)] if served.api_keys else [],
         exception_handlers={
             protocol.ApiError: _refused,
             HTTPException: _not_served,
             ClientDisconnect: _gone,
         },
     )
+
+
+def _route(path: str, handle: Callable[[Request], Coroutine[Any, Any, Response]], *methods: str) -> Route:
+    made = Route(path, handle, methods=list(methods))
+    # Starlette adds HEAD to GET; FastAPI, and so vLLM, does not.
+    made.methods = set(methods)
+    return made
 
 
 def _request(wanted: protocol.Generation) -> engine.Request:
@@ -139,9 +165,9 @@ async def _events(
     """The reply as server-sent events: one a token, the last with the finish reason, then usage if asked, `[DONE]`."""
     head = _head(form, wanted, form.chunk)
 
-    def event(choice: dict[str, Any], finish_reason: str | None) -> str:
+    def event(choice: dict[str, Any], finish_reason: str | None, more: dict[str, Any]) -> str:
         choices = [{"index": 0, **choice, "logprobs": None, "finish_reason": finish_reason}]
-        return _event(head | {"choices": choices})
+        return _event(head | {"choices": choices} | more)
 
     tokens = 0
     opening = form.opening
@@ -149,12 +175,13 @@ async def _events(
         tokens = output.tokens
         if opening is not None:
             # With the first token and not before: the first event is what clients measure TTFT by.
-            yield event(opening, None)
+            yield event(opening, None, {})
             opening = None
-        if output.text or output.finish_reason:
-            yield event(form.delta(output.text), output.finish_reason)
+        # The last event, whichever it is, names the server.
+        last = _FINGERPRINT if output.finish_reason and not wanted.include_usage else {}
+        yield event(form.delta(output.text), output.finish_reason, last)
     if wanted.include_usage:
-        yield _event(head | {"choices": [], "usage": _usage(wanted, tokens)})
+        yield _event(head | {"choices": [], "usage": _usage(wanted, tokens)} | _FINGERPRINT)
     yield "data: [DONE]\n\n"
 
 
@@ -162,7 +189,8 @@ async def _whole(outputs: AsyncIterator[engine.Output], wanted: protocol.Generat
     received = [output async for output in outputs]
     text = "".join(output.text for output in received)
     choice = {"index": 0, **form.message(text), "logprobs": None, "finish_reason": received[-1].finish_reason}
-    return _head(form, wanted, form.whole) | {"choices": [choice], "usage": _usage(wanted, received[-1].tokens)}
+    usage = _usage(wanted, received[-1].tokens)
+    return _head(form, wanted, form.whole) | {"choices": [choice], "usage": usage} | _FINGERPRINT
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
@@ -197,16 +225,26 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-def _authorize(request: Request, keys: tuple[str, ...]) -> None:
-    """Let in the bearer of one of the keys; anyone where there are none."""
-    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-    if keys and not any(hmac.compare_digest(given, key.encode()) for key in keys):
-        raise protocol.ApiError(401, "AuthenticationError", "Unauthorized")
+class _Authentication:
+    """Lets in the bearer of one of the keys; without one, whatever begins like the API is refused, served or not."""
+
+    def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_GUARDED) and scope["method"] != "OPTIONS":
+            scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+            matching = [hmac.compare_digest(given.encode(), key) for key in self._keys]
+            if scheme.lower() != "bearer" or not any(matching):
+                await JSONResponse({"error": "Unauthorized"}, status_code=401)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     refusal = cast("protocol.ApiError", error)
-    return JSONResponse(refusal.body, status_code=refusal.status)
+    return JSONResponse(refusal.body, status_code=refusal.status, headers=_FROM)
 
 
 async def _gone(_: Request, _error: Exception) -> Response:
@@ -216,5 +254,4 @@ async def _gone(_: Request, _error: Exception) -> Response:
 
 async def _not_served(_: Request, error: Exception) -> Response:
     fault = cast("HTTPException", error)
-    refusal = protocol.ApiError(fault.status_code, fault.detail, fault.detail)
-    return JSONResponse(refusal.body, status_code=fault.status_code, headers=fault.headers)
+    return JSONResponse({"detail": fault.detail}, status_code=fault.status_code, headers=fault.headers)

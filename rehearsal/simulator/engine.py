@@ -23,9 +23,15 @@ from .environment import Environment
 from .metrics import Metrics
 from .stops import StopFilter
 
+_ELSEWHERE = "Please try again later or on a different instance."
+
 
 class QueueOverflowError(Exception):
     """The engine holds as many requests, or tokens of prompts, as its flags allow."""
+
+
+class ShutDownError(Exception):
+    """The engine takes no more requests, since it is to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,7 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._hung = environment.hung
         metrics.watch(
             running=lambda: len(self._running),
             waiting=lambda: len(self._waiting),
@@ -109,23 +116,25 @@ class Engine:
         return sum(map(self._blocks, held)) / self._limits.blocks
 
     def submit(self, request: Request) -> None:
-        """Queue the request; its `outputs` must then be read. While the engine drains it is aborted at once.
+        """Queue the request; its `outputs` must then be read.
 
         Raises:
-            QueueOverflowError: a limit on queued requests or tokens would be passed.
+            ShutDownError: the engine drains.
+            QueueOverflowError: a limit on queued requests would be passed, or that on tokens is reached.
         """
+        if self._draining:
+            # vLLM's own words: the threads that tokenize end first.
+            raise ShutDownError("cannot schedule new futures after shutdown")
         limits = self._limits
         if limits.max_num_queued_reqs is not None and self.in_flight >= limits.max_num_queued_reqs:
-            raise QueueOverflowError(f"The engine has {limits.max_num_queued_reqs} requests in flight already.")
+            raise QueueOverflowError(f"The engine is currently busy and cannot accept new requests. {_ELSEWHERE}")
         queued = sum(each.prompt_tokens for each in self._waiting)
-        if limits.max_num_queued_tokens is not None and queued + request.prompt_tokens > limits.max_num_queued_tokens:
-            raise QueueOverflowError(f"The engine has {queued} prompt tokens queued already.")
+        if limits.max_num_queued_tokens is not None and queued >= limits.max_num_queued_tokens:
+            raise QueueOverflowError(f"The engine has reached its prefill token backlog limit. {_ELSEWHERE}")
         self._metrics.max_tokens.observe(request.max_tokens)
         self._waiting.append(request)
         self._idle.clear()
         self._wake.set()
-        if self._draining:
-            self._finish(request, "abort")
 
     async def outputs(self, request: Request) -> AsyncIterator[Output]:
         """The request's outputs; a caller that stops listening aborts it and frees its place."""
@@ -148,8 +157,13 @@ class Engine:
                 + environment.step_seconds_per_sequence * len(self._running)
                 + prefilled / environment.prefill_tokens_per_second
             )
-            for request in list(self._running):
+            # Its queue and its metrics go on: only that nothing moves tells.
+            for request in () if self._hung else list(self._running):
                 self._advance(request)
+
+    def hang(self) -> None:
+        """Make no token from now on, as an engine whose GPU is stuck; called again: go on."""
+        self._hung = not self._hung
 
     async def drain(self, seconds: float) -> None:
         """Take no more requests, let those in flight go on for up to `seconds`, then abort what is left."""

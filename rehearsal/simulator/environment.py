@@ -21,6 +21,7 @@ class Environment:
     step_seconds_per_sequence: float
     prefill_tokens_per_second: float
     teardown_seconds: float
+    hung: bool
 
 
 def read(variables: Mapping[str, str]) -> Environment:
@@ -52,6 +53,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         step_seconds_per_sequence=number("STEP_MS_PER_SEQ", 1) / 1e3,
         prefill_tokens_per_second=number("PREFILL_TPS", 5000) or math.inf,
         teardown_seconds=number("TEARDOWN_SECONDS", 1),
+        hung=variables.get("SIMULATOR_HUNG") == "1",
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line of `vllm serve`: its documented flags, with their types, aliases and choices.
+"""The command line of `vllm serve`: its flags (`flags.json`, listed by vLLM itself), with their types and choices.
 
 Flags that the simulator acts on end in `Arguments`; all others are checked for their type and then have no effect,
 as a flag that tunes a GPU has none without one. As in vLLM an unknown flag ends the process with exit code 2.
@@ -13,7 +13,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
+
+import yaml
 
 from . import VERSION
 
@@ -84,64 +87,6 @@ def _json(text: str) -> Any:
         raise argparse.ArgumentTypeError(f"value {text} cannot be converted to JSON: {error}") from None
 
 
-# By type, as `vllm serve --help=all` lists them; several names in one entry are aliases.
-_STRINGS = """
-    tokenizer runner convert hf-config-path allowed-local-media-path revision code-revision tokenizer-revision
-    quantization,-q load-format download-dir safetensors-load-strategy config-format generation-config
-    logits-processor-pattern model-impl io-processor-plugin attention-backend reasoning-parser reasoning-parser-plugin
-    master-addr distributed-executor-backend data-parallel-address,-dpa data-parallel-backend,-dpb all2all-backend
-    expert-placement-strategy worker-cls worker-extension-cls kv-cache-dtype prefix-caching-hash-algo mamba-cache-dtype
-    mamba-ssm-cache-dtype kv-offloading-backend mm-encoder-tp-mode mm-processor-cache-type lora-dtype
-    show-hidden-metrics-for-version otlp-traces-endpoint scheduler-cls uds chat-template chat-template-content-format
-    response-role tool-call-parser tool-parser-plugin tool-server log-config-file uvicorn-log-level ssl-keyfile
-    ssl-certfile ssl-ca-certs ssl-ciphers root-path fingerprint-mode fingerprint-value pt-load-map-location
-    moe-backend linear-backend performance-mode cudagraph-metrics tokenizer-mode logprobs-mode seed-mode
-    disable-access-log-for-endpoints hf-token ray-workers-backend profiler-dir
-"""
-_INTEGERS = """
-    seed max-logprobs master-port nnodes,-n node-rank,-r prefill-context-parallel-size,-pcp
-    decode-context-parallel-size,-dcp data-parallel-size,-dp data-parallel-rank,-dpn data-parallel-start-rank,-dpr
-    data-parallel-size-local,-dpl data-parallel-rpc-port,-dpp max-parallel-loading-workers block-size
-    num-gpu-blocks-override mamba-block-size max-loras max-lora-rank max-cpu-loras long-prefill-token-threshold
-    stream-interval optimization-level max-log-len ssl-cert-reqs h11-max-incomplete-event-size h11-max-header-count
-    api-server-count,-asc shutdown-timeout max-num-queued-reqs port tensor-parallel-size,-tp pipeline-parallel-size,-pp
-    data-parallel-supervisor-port mm-shm-cache-max-object-size-mb sse-keep-alive-interval
-"""
-_FLOATS = "gpu-memory-utilization cpu-offload-gb kv-offloading-size mm-processor-cache-gb video-pruning-rate swap-space"
-_JSONS = """
-    hf-overrides pooler-config override-generation-config model-loader-extra-config structured-outputs-config
-    eplb-config limit-mm-per-prompt media-io-kwargs mm-processor-kwargs default-mm-loras default-chat-template-kwargs
-    speculative-config kv-transfer-config kv-events-config ec-transfer-config compilation-config,-cc additional-config
-    attention-config profiler-config allowed-origins allowed-methods allowed-headers
-"""
-_SIZES = "max-num-batched-tokens max-num-queued-tokens kv-cache-memory-bytes"
-# Each also with `--no-` in front.
-_SWITCHES = """
-    trust-remote-code enforce-eager disable-sliding-window disable-cascade-attn skip-tokenizer-init
-    enable-prompt-embeds enable-sleep-mode use-tqdm-on-load data-parallel-hybrid-lb data-parallel-external-lb
-    enable-expert-parallel,-ep enable-dbo enable-eplb ray-workers-use-nsight disable-custom-all-reduce
-    enable-prefix-caching calculate-kv-scales kv-sharing-fast-prefill enable-mm-embeds interleave-mm-strings
-    skip-mm-profiling language-model-only enable-lora fully-sharded-loras enable-chunked-prefill
-    disable-chunked-mm-input disable-hybrid-kv-cache-manager async-scheduling enable-log-requests
-    trust-request-chat-template return-tokens-as-token-ids enable-auto-tool-choice exclude-tools-when-tool-choice-none
-    enable-prompt-tokens-details enable-server-load-tracking enable-force-include-usage enable-tokenizer-info-endpoint
-    enable-log-outputs enable-log-deltas log-error-stack tokens-only disable-uvicorn-access-log allow-credentials
-    enable-ssl-refresh enable-request-id-headers disable-fastapi-docs enable-offline-docs enable-per-request-metrics
-    per-request-spec-decode-metrics kv-cache-metrics enable-layerwise-nvtx-tracing enable-mfu-metrics
-    enable-return-routed-experts
-"""
-# Always a plain switch, without a `--no-` form.
-_PLAIN_SWITCHES = "disable-log-stats aggregate-engine-logging headless disable-frontend-multiprocessing"
-_LISTS = """
-    served-model-name api-key lora-modules allowed-media-domains ignore-patterns logits-processors middleware
-    collect-detailed-traces
-"""
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "dtype": ("auto", "bfloat16", "float", "float16", "float32", "half"),
-    "scheduling-policy": ("fcfs", "priority"),
-}
-
-
 def parse(argv: Sequence[str]) -> Arguments:
     """Read the arguments of `vllm` (without its own name).
 
@@ -160,32 +105,81 @@ def parse(argv: Sequence[str]) -> Arguments:
         allow_abbrev=False,
     )
     _add_flags(parser)
-    given = vars(parser.parse_args([_dashed(argument) for argument in argv[1:]]))
+    given = vars(parser.parse_args([_dashed(argument) for argument in _with_config(argv[1:])]))
     model = given.pop("model_tag", None) or given.pop("model", None)
     if model is None:
         parser.error("the simulator needs a model: a folder with weights, as in `vllm serve /weights/...`")
     return _arguments(model, given)
 
 
+def listed() -> list[dict[str, Any]]:
+    """The flags of that version of vLLM: names, kind, and where there are any choices and number of values."""
+    flags: list[dict[str, Any]] = json.loads((Path(__file__).parent / "flags.json").read_text())
+    return flags
+
+
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_tag", nargs="?", help="folder of the model")
-    kinds: dict[str, dict[str, Any]] = {
-        f"model host {_STRINGS}": {},
-        _INTEGERS: {"type": _optional(int)},
-        _FLOATS: {"type": _optional(float)},
-        _JSONS: {"type": _json},
-        _SIZES: {"type": _optional(human_readable_int)},
-        "max-num-seqs": {"type": human_readable_int},
-        "max-model-len": {"type": _length},
-        _SWITCHES: {"action": argparse.BooleanOptionalAction},
-        _PLAIN_SWITCHES: {"action": "store_true"},
-        _LISTS: {"nargs": "*"},
-        **{name: {"choices": choices} for name, choices in _CHOICES.items()},
+    kinds: dict[str, Callable[[str], Any]] = {
+        "string": str,
+        "integer": _optional(int),
+        "float": _optional(float),
+        "size": _optional(human_readable_int),
+        "json": _json,
     }
-    for names, options in kinds.items():
-        for entry in names.split():
-            name, *aliases = entry.split(",")
-            parser.add_argument(*aliases, f"--{name}", **options)
+    for flag in listed():
+        names = flag["names"]
+        if "--help" in names:
+            continue
+        if flag["kind"] == "switch":
+            parser.add_argument(*names, action=_Switch, dest=flag["dest"])
+            continue
+        options = {key: flag[other] for key, other in (("nargs", "values"), ("choices", "choices")) if other in flag}
+        kind = _length if "--max-model-len" in names else kinds[flag["kind"]]
+        parser.add_argument(*names, type=kind, dest=flag["dest"], **options)
+
+
+class _Switch(argparse.Action):
+    """On by its own name; off by `--no-` before it, and by `--disable-` for `--enable-` and the other way round."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, default: object) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=default)
+
+    def __call__(self, _parser: Any, namespace: argparse.Namespace, _values: Any, option: str | None = None) -> None:
+        own = (f"--{self.dest.replace('_', '-')}", *(name for name in self.option_strings if name[1] != "-"))
+        setattr(namespace, self.dest, option in own)
+
+
+def _with_config(argv: Sequence[str]) -> list[str]:
+    """The arguments of `--config FILE` behind the model and in front of the others, which come later and so win.
+
+    As in vLLM `--config=FILE` is not taken, a key `api-key` is `--api-key`, and a list's items are its values.
+
+    Raises:
+        ValueError: no such file, or it is none of YAML.
+    """
+    if "--config" not in argv:
+        return list(argv)
+    at = argv.index("--config")
+    path = "".join(argv[at + 1 : at + 2])
+    if not path.endswith((".yaml", ".yml")):
+        raise ValueError(f"Config file must be of a yaml/yml type. {path} supplied")
+    settings = yaml.safe_load(Path(path).read_text())
+    given = [argument for key, value in settings.items() for argument in _as_arguments(key, value)]
+    model = 1 if argv and not argv[0].startswith("-") else 0
+    return [*argv[:model], *given, *argv[model:at], *argv[at + 2 :]]
+
+
+def _as_arguments(key: str, value: object) -> list[str]:
+    """One entry of the configuration file, as it would be on the command line."""
+    match value:
+        case bool():
+            return [f"--{key}" if value else f"--no-{key}"]
+        case list():
+            return [f"--{key}", *map(str, value)] if value else []
+        case dict():
+            return [f"--{key}", json.dumps(value)]
+    return [f"--{key}", str(value)]
 
 
 def _dashed(argument: str) -> str:
@@ -203,7 +197,7 @@ def _arguments(model: str, given: dict[str, Any]) -> Arguments:
 
     _at_least(given, 1, "tensor_parallel_size", "pipeline_parallel_size", "max_num_seqs", "block_size")
     _at_least(given, 0, "shutdown_timeout", "max_num_queued_reqs", "max_num_queued_tokens")
-    utilization = flag("gpu_memory_utilization", 0.9)
+    utilization = flag("gpu_memory_utilization", 0.92)
     if not 0 < utilization <= 1:
         _refuse(f"argument --gpu-memory-utilization: must be in (0, 1], not {utilization}")
     environment_key = os.environ.get("VLLM_API_KEY")
@@ -213,7 +207,8 @@ def _arguments(model: str, given: dict[str, Any]) -> Arguments:
         served_model_names=tuple(flag("served_model_name", ())) or (model,),
         host=flag("host", "0.0.0.0"),  # noqa: S104 (as in vLLM)
         port=flag("port", 8000),
-        api_keys=tuple(flag("api_key", ())) or ((environment_key,) if environment_key else ()),
+        # An empty key is none: whoever sends no key must not be let in by it.
+        api_keys=tuple(key for key in flag("api_key", None) or [environment_key] if key),
         max_model_len=flag("max_model_len", None),
         max_num_seqs=flag("max_num_seqs", 256),
         max_num_batched_tokens=flag("max_num_batched_tokens", 2048),
@@ -229,7 +224,8 @@ def _arguments(model: str, given: dict[str, Any]) -> Arguments:
         access_log=not given.get("disable_uvicorn_access_log"),
         access_log_excluded=frozenset(flag("disable_access_log_for_endpoints", "").split(",")),
         log_stats=not given.get("disable_log_stats"),
-        non_default={"model_tag": model} | given,
+        # As vLLM logs it.
+        non_default={"model_tag": model} | given | {name: "***" for name in ("api_key", "hf_token") if name in given},
     )
 
 

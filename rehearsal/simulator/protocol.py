@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .answer import count_tokens
 
+MAX_TEMPERATURE = 2
 _COMPLETION_DEFAULT_TOKENS = 16
 # What a chat template adds to each message: its role between marks, and an end.
 _TEMPLATE_TOKENS = 4
@@ -42,6 +45,21 @@ class Generation:
     stream: bool
     include_usage: bool
     model: str
+
+
+def parse(body: bytes, content_type: str) -> object:
+    """The body as JSON.
+
+    Raises:
+        ApiError: 400 where it is none, or is not said to be.
+    """
+    kind, _, _ = content_type.partition(";")
+    if body and kind.strip().lower() != "application/json":
+        raise _malformed("Unsupported Media Type: Only 'application/json' is allowed")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise _malformed(f"JSON decode error: {error}") from None
 
 
 def chat(body: object, *, models: Sequence[str], max_model_len: int) -> Generation:
@@ -85,10 +103,11 @@ def completion(body: object, *, models: Sequence[str], max_model_len: int) -> Ge
 
 def _fields(body: object, models: Sequence[str]) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise _bad("the body is not a JSON object")
+        raise _malformed("Input should be a valid dictionary or object to extract fields from", "body")
     model = body.get("model") or models[0]
     if model not in models:
-        raise ApiError(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
+        aliases = ", ".join(models)
+        raise ApiError(404, "NotFoundError", f"The model `{model}` does not exist. Valid aliases: {aliases}.", "model")
     if body.get("n") not in (None, 1):
         raise _bad("n: the simulator gives one choice a request", "n")
     return body | {"model": model}
@@ -97,7 +116,20 @@ def _fields(body: object, models: Sequence[str]) -> dict[str, Any]:
 def _generation(
     fields: dict[str, Any], prompt: str, prompt_tokens: int, limit: int | None, *, max_model_len: int
 ) -> Generation:
-    if prompt_tokens >= max_model_len or prompt_tokens + (limit or 1) > max_model_len:
+    if limit is not None and limit > max_model_len:
+        raise _bad(
+            f"max_tokens={limit} cannot be greater than max_model_len={max_model_len}. Please request fewer output"
+            " tokens.",
+            "max_tokens",
+        )
+    if prompt_tokens > max_model_len:
+        raise _bad(
+            f"This model's maximum context length is {max_model_len} tokens. However, your prompt contains at least"
+            f" {max_model_len + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce"
+            " the length of the input prompt.",
+            "input_tokens",
+        )
+    if prompt_tokens + (limit or 1) > max_model_len:
         raise _bad(
             f"This model's maximum context length is {max_model_len} tokens. However, you requested {limit or 1} output"
             f" tokens and your prompt contains {prompt_tokens} input tokens, for a total of"
@@ -108,15 +140,22 @@ def _generation(
     options = fields.get("stream_options") or {}
     if options and not fields.get("stream"):
         raise _bad("Stream options can only be defined when `stream=True`.", "stream_options")
-    stop = fields.get("stop") or []
-    stops = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(each, str) and each for each in stops):
-        raise _bad("stop: a text or a list of texts, none of them empty, is required", "stop")
+    stop = fields.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+        raise _malformed("stop: Input should be a valid string or list of strings", "body.stop")
+    if "" in stops:
+        raise _bad("stop cannot contain an empty string.")
+    _within(fields, "temperature", "[0, 2]", lambda value: 0 <= value <= MAX_TEMPERATURE)
+    _within(fields, "top_p", "(0, 1]", lambda value: 0 < value <= 1)
+    least = _integer(fields, "min_tokens", least=0) or 0
+    if limit is not None and least > limit:
+        raise _bad(f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
     return Generation(
         prompt=prompt,
         prompt_tokens=prompt_tokens,
         max_tokens=max_model_len - prompt_tokens if limit is None else limit,
-        min_tokens=_integer(fields, "min_tokens", least=0) or 0,
+        min_tokens=least,
         ignore_eos=bool(fields.get("ignore_eos")),
         stops=tuple(stops),
         stream=bool(fields.get("stream")),
@@ -128,14 +167,14 @@ def _generation(
 def _content(message: object) -> str:
     """The text of a chat message: a string, or the text parts of a list."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise _bad("messages: every message needs a role", "messages")
-    content = message.get("content") or ""
+        raise _malformed("messages: every message needs a role", "body.messages")
+    content = message.get("content") or ("" if message["role"] == "assistant" else message.get("content"))
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise _bad("messages: content is neither a text nor a list of parts", "messages")
+        raise _malformed("messages: content is neither a text nor a list of parts", "body.messages")
     if other := [part.get("type") for part in content if part.get("type") != "text"]:
-        raise _bad(f"messages: this model takes text only, not {other[0]}", "messages")
+        raise _bad(f"this is not a multimodal model, and takes no {other[0]}")
     return "\n".join(str(part.get("text", "")) for part in content)
 
 
@@ -143,10 +182,29 @@ def _integer(fields: dict[str, Any], name: str, *, least: int) -> int | None:
     value = fields.get(name)
     if value is None:
         return None
-    if type(value) is not int or value < least:
-        raise _bad(f"{name} must be an integer of at least {least}, got {value}.", name)
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        value = int(value)
+    if type(value) is not int:
+        raise _malformed(f"{name}: Input should be a valid integer", f"body.{name}")
+    if value < least:
+        raise _bad(f"{name} must be at least {least}, got {value}.", name)
     return value
+
+
+def _within(fields: dict[str, Any], name: str, bounds: str, holds: Callable[[float], bool]) -> None:
+    value = fields.get(name)
+    if value is None:
+        return
+    if type(value) not in (int, float):
+        raise _malformed(f"{name}: Input should be a valid number", f"body.{name}")
+    if not holds(value):
+        raise _bad(f"{name} must be in {bounds}, got {value}.", name)
 
 
 def _bad(message: str, param: str | None = None) -> ApiError:
     return ApiError(400, "BadRequestError", message, param)
+
+
+def _malformed(message: str, param: str | None = None) -> ApiError:
+    """What vLLM refuses before it looks at what is asked: its type differs from other refusals' by a space."""
+    return ApiError(400, "Bad Request", f"1 validation error:\n  {message}", param)

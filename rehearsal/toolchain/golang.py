@@ -20,6 +20,15 @@ LEAST_GO = (1, 26)
 """The highest `go` line among the modules that are built (CoreDNS)."""
 
 
+class Manifests(BaseModel):
+    """A folder of a module, by its path in there, with objects that the program needs in a cluster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: str
+    folder: str
+
+
 class GoProgram(BaseModel):
     """One entry of `pins.toml`: some main packages of one module."""
 
@@ -32,6 +41,7 @@ class GoProgram(BaseModel):
     stamps: tuple[str, ...] = ()
     cgo: bool = False
     linker: str | None = None
+    manifests: Manifests | None = None
     seconds: int
 
     @property
@@ -41,15 +51,19 @@ class GoProgram(BaseModel):
 
     @property
     def binaries(self) -> tuple[str, ...]:
-        """File names that the build makes; the package `.` is named after the program."""
-        return tuple(self.name if package == "." else package.rsplit("/", 1)[-1] for package in self.packages)
+        """File names that the build makes: one package is named after the program, several by their folders."""
+        if len(self.packages) == 1:
+            return (self.name,)
+        return tuple(package.rsplit("/", 1)[-1] for package in self.packages)
 
 
 def build(program: GoProgram, destination: Path) -> bool:
     """Build `program` into `destination` unless what lies there was made from the same pins; True if it was built."""
     stamp = destination / ".stamps" / program.name
     fingerprint = _fingerprint(program)
-    made = all((destination / binary).exists() for binary in program.binaries)
+    made = all((destination / binary).exists() for binary in program.binaries) and (
+        program.manifests is None or manifests(program.name, destination).exists()
+    )
     if made and stamp.exists() and stamp.read_text() == fingerprint:
         return False
     require_go()
@@ -60,16 +74,23 @@ def build(program: GoProgram, destination: Path) -> bool:
     flags = ["-s", "-w", *(f"-X {value}" for value in program.stamps)]
     if program.linker:
         flags.append(f"-extldflags '{program.linker}'")
-    target = str(aside / program.name) if program.packages == (".",) else f"{aside}/"
+    target = str(aside / program.name) if len(program.packages) == 1 else f"{aside}/"
     with step(f"build {program.name} {program.version}", about_s=program.seconds):
         options = ("-trimpath", "-ldflags", " ".join(flags), "-o", target)
-        go(program.module, "build", *options, *program.packages, cgo=program.cgo)
+        go(program.module, "build", *_patched(program, aside), *options, *program.packages, cgo=program.cgo)
+    if program.manifests:
+        _copy_manifests(program, aside, destination)
     for binary in program.binaries:
         (aside / binary).replace(destination / binary)
     shutil.rmtree(aside)
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(fingerprint)
     return True
+
+
+def manifests(name: str, destination: Path) -> Path:
+    """Where the manifests of program `name` lie beside it."""
+    return destination / f"{name}.manifests"
 
 
 def source(folder: str, module: str) -> Path:
@@ -101,8 +122,47 @@ def go(folder: Path, *arguments: str, cgo: bool = False) -> str:
     return run("go", *arguments, cwd=folder, environment=environment, then="running again continues")
 
 
+def _copy_manifests(program: GoProgram, aside: Path, destination: Path) -> None:
+    """Put the program's manifests beside it, where they are found without Go."""
+    if program.manifests:
+        copy, target = aside / "manifests", manifests(program.name, destination)
+        # Without its modes: Go's module cache is read-only.
+        folder = source(program.folder, program.manifests.module) / program.manifests.folder
+        shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+        run("chmod", "-R", "u+w", copy)
+        shutil.rmtree(target, ignore_errors=True)
+        copy.replace(target)
+
+
+def _patched(program: GoProgram, aside: Path) -> tuple[str, ...]:
+    """Options that build with our files of modules in place of theirs: `_patched/<import path>/<file>`.
+
+    The rest of such a module is a copy of what Go downloaded and checked.
+    """
+    ours = program.module / "_patched"
+    files = sorted(ours.rglob("*.go"))
+    if not files:
+        return ()
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(program.module / name, aside / name)
+    for file in files:
+        package = str(file.parent.relative_to(ours))
+        answer = go(program.module, "list", "-f", "{{.Module.Path}} {{.Module.Dir}} {{.Dir}}", package)
+        module, root, folder = answer.split()
+        copy = aside / "patched" / module
+        if not copy.exists():
+            # Without its modes: Go's module cache is read-only.
+            shutil.copytree(root, copy, copy_function=shutil.copyfile)
+            run("chmod", "-R", "u+w", copy)
+            go(program.module, "mod", "edit", f"-replace={module}={copy}", str(aside / "go.mod"))
+        shutil.copyfile(file, copy / Path(folder).relative_to(root) / file.name)
+    return (f"-modfile={aside}/go.mod",)
+
+
 def _fingerprint(program: GoProgram) -> str:
-    digest = hashlib.sha256(program.model_dump_json(exclude={"seconds"}).encode())
-    for file in sorted(program.module.iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    digest = hashlib.sha256(program.model_dump_json(exclude={"seconds", "manifests"}).encode())
+    if program.manifests:
+        digest.update(program.manifests.model_dump_json().encode())
+    for file in sorted(path for path in program.module.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(program.module)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from components.aws.connection import EksConnection
 from components.gpu_node_pool import placement
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
+from components.network_policies import network_policies
 from components.settings import ExistingPool
 from components.storage import storages, volume_of
 from components.weight_cleaner import weight_cleaner
@@ -45,6 +46,7 @@ def stored(config: Mapping[str, Any], *, token: str | None = None, auto_mode: bo
         )
         opts = pulumi.ResourceOptions(provider=k8s.Provider("cluster"))
         stores = storages(parsed, eks, opts)
+        policies = network_policies(parsed, parsed.namespace, opts)
         weights, servers = {}, {}
         for name, model in parsed.models.items():
             weights[name] = ModelWeights(
@@ -55,6 +57,7 @@ def stored(config: Mapping[str, Any], *, token: str | None = None, auto_mode: bo
                 pull_secrets=(),
                 namespace=parsed.namespace,
                 token=None if token is None else pulumi.Output.secret(token),
+                policies=policies,
                 eks=eks,
                 opts=opts,
             )
@@ -67,7 +70,7 @@ def stored(config: Mapping[str, Any], *, token: str | None = None, auto_mode: bo
                 pull_secrets=(),
                 opts=opts,
             )
-        weight_cleaner(parsed, weights, servers, parsed.namespace, opts)
+        weight_cleaner(parsed, weights, servers, parsed.namespace, policies, opts)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "_main", lambda: Stack(storing))

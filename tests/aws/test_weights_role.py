@@ -74,7 +74,7 @@ def test_the_seeder_knows_the_region_and_where_its_credentials_come_from(shared:
     (container,) = seeding(shared)["containers"]
     # botocore does not read AWS_REGION.
     assert {"name": "AWS_DEFAULT_REGION", "value": "us-east-2"} in container["env"]
-    rules = plain(named(shared, "NetworkPolicy", "chat-weights").inputs)["spec"]["egress"]
+    rules = plain(named(shared, "NetworkPolicy", "seeding-").inputs)["spec"]["egress"]
     assert rules[-1] == {
         "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
         "ports": [{"port": 80, "protocol": "TCP"}],

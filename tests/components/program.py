@@ -46,6 +46,7 @@ class Registration:
     depends_on: list[str]
     protect: bool
     ignore_changes: list[str]
+    replace_on_changes: list[str]
     timeouts: dict[str, str]
     inputs: dict[str, Any]
 
@@ -73,6 +74,7 @@ class Recorder(mocks.MockMonitor):
                 depends_on=list(request.dependencies),
                 protect=request.protect,
                 ignore_changes=list(request.ignoreChanges),
+                replace_on_changes=list(request.replaceOnChanges),
                 timeouts={"create": request.customTimeouts.create, "update": request.customTimeouts.update},
                 inputs=json_format.MessageToDict(request.object),
             )

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from components import egress
+from components.network_policies import policies
+from components.network_rules import Peer, Policy
 from components.settings import parse_source
-from tests.components.program import Recorder, plain, run_program
-from tests.components.samples import COMMIT, SMALLEST, SOURCES, SUM, changed
+from tests.components.samples import COMMIT, SMALLEST, SOURCES, SUM, changed, settings
 
 HUB = f"hf://meta-llama/Llama-3.1-8B-Instruct@{COMMIT}"
 BUCKET = "s3://example-weights/llm/chat"
@@ -26,29 +27,22 @@ def anywhere(*ports: int) -> tuple[set[str], set[tuple[str, int]]]:
     return {f"0.0.0.0/0 but {IMDS}"}, {("TCP", port) for port in ports}
 
 
-def peer(each: dict[str, Any]) -> str:
-    if "namespaceSelector" in each:
-        (item,) = each["namespaceSelector"]["matchLabels"].items()
-        assert item[0] == "kubernetes.io/metadata.name"
-        return f"namespace {item[1]}"
-    block = each["ipBlock"]
-    return " but ".join([block["cidr"], *sorted(block.get("except", []))])
+def peer(each: Peer) -> str:
+    return f"namespace {each.namespace}" if each.namespace else " but ".join([str(each.cidr), *sorted(each.left_out)])
 
 
-def policy(config: dict[str, Any], name: str = "chat-weights") -> dict[str, Any]:
-    return spec(run_program(config), name)
+def seeding(config: dict[str, Any]) -> Policy:
+    (found,) = [each for name, each in policies(settings(config)).items() if name.startswith("seeding-")]
+    return found
 
 
-def spec(recorder: Recorder, name: str) -> dict[str, Any]:
-    (found,) = [each for each in recorder.of("NetworkPolicy") if each.name == name]
-    inputs: dict[str, Any] = plain(found.inputs)["spec"]
-    return inputs
-
-
-def reached(found: dict[str, Any]) -> list[tuple[set[str], set[tuple[str, int]]]]:
+def reached(found: Policy) -> list[tuple[set[str], set[tuple[str, int]]]]:
     return [
-        ({peer(each) for each in rule["to"]}, {(port["protocol"], port["port"]) for port in rule.get("ports", [])})
-        for rule in found["egress"]
+        (
+            {peer(each) for each in rule.peers},
+            {(protocol, port) for port in rule.ports for protocol in (("UDP", "TCP") if rule.udp else ("TCP",))},
+        )
+        for rule in found.outward
     ]
 
 
@@ -82,7 +76,7 @@ def test_a_seeder_reaches_its_source_and_resolves_its_name(
     source: str, endpoint: str | None, rule: tuple[set[str], set[tuple[str, int]]]
 ) -> None:
     given = {} if endpoint is None else {"endpoint": endpoint}
-    assert reached(policy(config(source, **given))) == [DNS, rule]
+    assert reached(seeding(config(source, **given))) == [DNS, rule]
 
 
 @pytest.mark.parametrize(
@@ -98,62 +92,23 @@ def test_a_host_that_may_be_a_service_is_reached_in_its_namespace_and_outside(
     source: str, endpoint: str | None, ports: tuple[int, ...]
 ) -> None:
     given = {} if endpoint is None else {"endpoint": endpoint}
-    found = reached(policy(config(source, **given)))
+    found = reached(seeding(config(source, **given)))
     assert found == [DNS, ({"namespace storage"}, set()), anywhere(*ports)]
 
 
 def test_ranges_of_the_user_are_all_that_is_reached() -> None:
-    found = policy(config(HUB, egress=["10.0.0.0/8", "203.0.113.0/24"]))
+    found = seeding(config(HUB, egress=["10.0.0.0/8", "203.0.113.0/24"]))
     assert reached(found) == [DNS, ({"10.0.0.0/8", "203.0.113.0/24"}, set())]
 
 
 @pytest.mark.parametrize("name", ["file on nodes", "file on a claim"])
 def test_who_copies_a_folder_reaches_nothing_at_all(name: str) -> None:
-    found = policy(SOURCES[name])
-    assert found["egress"] == []
-    assert found["policyTypes"] == ["Egress", "Ingress"]
+    assert seeding(SOURCES[name]).outward == ()
 
 
 def test_the_credentials_of_a_pods_role_come_from_the_agent_on_its_node() -> None:
     where = egress.destination(parse_source(BUCKET), None)
     with_agent, without = (egress.rules(where, pod_identity=each) for each in (True, False))
     (agent,) = with_agent[len(without) :]
-    assert isinstance(agent.to, list)
-    assert [block.ip_block.cidr for block in agent.to] == ["169.254.170.23/32"]
-    assert isinstance(agent.ports, list)
-    assert [(port.protocol, port.port) for port in agent.ports] == [("TCP", 80)]
-
-
-def test_weights_in_an_image_need_no_policy_and_no_cleaning() -> None:
-    assert run_program(SOURCES["image"]).of("NetworkPolicy") == []
-
-
-def test_a_policy_is_about_the_seeding_pods_which_only_metrics_are_asked_of() -> None:
-    recorder = run_program(SMALLEST)
-    found = spec(recorder, "chat-weights")
-    assert found["policyTypes"] == ["Egress", "Ingress"]
-    assert found["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9110}]}]
-    selected = found["podSelector"]["matchLabels"].items()
-    labels = {
-        each.name.rsplit("-", 1)[0]: plain(each.inputs)["spec"]["template"]["metadata"]["labels"]
-        for kind in ("Job", "Deployment")
-        for each in recorder.of(kind)
-    }
-    assert [name for name, each in labels.items() if selected <= each.items()] == ["chat-seed"]
-
-
-def test_the_cleaner_reaches_the_api_server_alone() -> None:
-    recorder = run_program(SMALLEST)
-    found = spec(recorder, "weight-cleaner")
-    assert reached(found) == [DNS, anywhere(443, 6443)]
-    assert found["ingress"] == []
-    (clean,) = [each for each in recorder.of("Job") if "-clean-" in each.name]
-    labels = plain(clean.inputs)["spec"]["template"]["metadata"]["labels"]
-    assert found["podSelector"]["matchLabels"].items() <= labels.items()
-
-
-def test_no_pod_starts_before_its_policy() -> None:
-    recorder = run_program(SMALLEST)
-    policies = {each.name: each.urn for each in recorder.of("NetworkPolicy")}
-    for each in recorder.of("Job"):
-        assert policies["weight-cleaner" if "-clean-" in each.name else "chat-weights"] in each.depends_on
+    assert agent.peers == (Peer(cidr="169.254.170.23/32"),)
+    assert agent.ports == (80,)

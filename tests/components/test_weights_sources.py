@@ -53,7 +53,7 @@ def test_the_commands_are_complete_and_in_a_fixed_order() -> None:
     folder = "meta-llama--Llama-3.1-70B-Instruct/0e9e39f249a1-9ece39bf"
     wanted = (
         f"--source {source} --volume /weights --folder {folder} "
-        "--include *.safetensors --include *.json --exclude consolidated*"
+        "--include=*.safetensors --include=*.json --exclude=consolidated*"
     )
     assert " ".join(command(recorder, "seed")) == (
         f"weight-seeder seed {wanted} --volume-size {200 * 2**30} --workers 4 --patience 300 --metrics-port 9110"
@@ -256,7 +256,10 @@ def test_weights_in_the_image_are_where_the_image_has_them_and_nothing_else_is_m
         "Deployment",
         "Service",
         "ServiceAccount",
+        "NetworkPolicies",
+        "NetworkPolicy",
     }
+    assert {each.name for each in recorder.of("NetworkPolicy")} == {"default-deny", "engines"}
     template = plain(recorder.one("Deployment").inputs)["spec"]["template"]
     replica = template["spec"]
     assert "initContainers" not in replica
@@ -318,13 +321,14 @@ def test_a_node_is_cleaned_by_who_seeds_it_with_a_token_that_the_engine_never_se
     assert template["metadata"]["annotations"].keys() == {"inference/weights"}
 
 
-def test_replicas_that_seed_may_reach_source_and_api_server_and_everybody_them() -> None:
+def test_replicas_that_seed_may_reach_source_and_api_server() -> None:
     recorder = stored(AWS_CREATED)
-    policy = named(recorder, "NetworkPolicy", "draft-weights")
+    policy = named(recorder, "NetworkPolicy", "node-seeding-")
     spec = plain(policy.inputs)["spec"]
-    assert spec["policyTypes"] == ["Egress"]
-    assert "ingress" not in spec
+    assert spec["ingress"] == []
     assert [[port["port"] for port in rule["ports"]] for rule in spec["egress"]] == [[53, 53], [443], [443, 6443]]
     labels = plain(named(recorder, "Deployment", "draft").inputs)["spec"]["template"]["metadata"]["labels"]
     assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+    (chosen,) = spec["podSelector"]["matchExpressions"]
+    assert chosen == {"key": "app.kubernetes.io/instance", "operator": "In", "values": ["draft"]}
     assert policy.urn in named(recorder, "Deployment", "draft").depends_on

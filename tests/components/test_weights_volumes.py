@@ -150,7 +150,7 @@ def test_a_preview_says_what_a_volume_of_one_node_means_for_the_surge(monkeypatc
     monkeypatch.setattr(pulumi.log, "info", lambda line, resource: said.append((line, type(resource).__name__)))
     stored(AWS_CREATED)
     line = (
-        "chat: one node mounts the volume of its weights, so that all replicas run there: up to 3, and one more "
+        "chat: one node mounts the volume of its weights, so that all replicas run there: up to 3, and 1 more "
         "for the surge of a rollout, take 4 of the 4 GPUs of a node of pool l4"
     )
     assert said == [(line, "InferenceServer")]
@@ -170,7 +170,7 @@ def test_no_label_of_a_volume_breaks_the_selector(created: Recorder) -> None:
     assert "inference/volume" not in spec["selector"]["matchLabels"]
     shared = template(created, "Deployment", "summary")
     assert "inference/volume" not in shared["metadata"]["labels"]
-    assert "podAffinity" not in shared["spec"]["affinity"]
+    assert "affinity" not in shared["spec"]
 
 
 def test_a_node_with_all_replicas_can_be_drained(created: Recorder) -> None:

@@ -26,8 +26,9 @@ def test_the_rehearsals_own_model_is_listed_as_its_hub_has_it() -> None:
 
 
 def test_the_data_are_lists_of_sources_in_the_order_and_form_that_they_are_written_in() -> None:
-    data = {source: entry["files"] for source, entry in json.loads(models.DATA.read_text()).items()}
-    assert models.DATA.read_text() == models.render(data)
+    known = json.loads(models.DATA.read_text())
+    data = {source: entry["files"] for source, entry in known.items()}
+    assert models.DATA.read_text() == models.render(data, {source: models.config(source) for source in known})
     for source, files in data.items():
         assert parse_source(source).scheme != "image"
         assert all(isinstance(size, int) and size >= 0 for size in files.values())
@@ -36,6 +37,21 @@ def test_the_data_are_lists_of_sources_in_the_order_and_form_that_they_are_writt
 
 def test_a_source_that_nobody_listed_is_not_known() -> None:
     assert models.files("s3://weights/llm") is None
+    assert models.config("s3://weights/llm") == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        ({"num_attention_heads": 32, "num_key_value_heads": 8}, {"heads": 32, "kvHeads": 8}),
+        ({"num_attention_heads": 32}, {"heads": 32}),
+        ({"text_config": {"num_attention_heads": 16}, "num_attention_heads": 99}, {"heads": 16}),
+        ({"num_attention_heads": "many"}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_heads_are_those_of_the_part_that_writes(config: dict[str, object], shape: dict[str, int]) -> None:
+    assert models.shape(config) == shape
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,26 @@ def test_healthy_and_leaving_pods_are_not_blamed() -> None:
     leaving = pod("chat-2", state={"terminated": {"exitCode": 137}})
     leaving["metadata"]["deletionTimestamp"] = "2026-11-21T00:00:00Z"
     assert troubles([healthy, leaving]) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "ready"),
+    [
+        ("condition=Available", "True", True),
+        ("condition=Available", "False", False),
+        ("condition=Available=False", "False", True),
+        ("condition=Progressing", "True", False),
+    ],
+)
+def test_of_a_custom_kind_the_condition_counts_that_it_names(asked: str, status: str, *, ready: bool) -> None:
+    found = {
+        "kind": "LeaderWorkerSet",
+        "metadata": META | {"annotations": {"pulumi.com/waitFor": asked}},
+        "status": {"conditions": [{"type": "Available", "status": status}]},
+    }
+    assert awaits.judge(found, ask_of()) == (ready, f"waiting for {asked}")
+    assert awaits.judge({key: found[key] for key in ("kind", "metadata")}, ask_of())[0] is False
+
+
+def test_of_a_custom_kind_that_names_no_condition_nothing_is_awaited() -> None:
+    assert awaits.judge({"kind": "HTTPRoute", "metadata": META}, ask_of()) == (True, "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from itertools import count
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -149,6 +150,15 @@ def test_what_the_stand_in_cannot_do_is_refused_in_one_line(host: Kubernetes, ki
         check(host, CONFIG_MAP, kind=kind)
 
 
+def test_a_condition_may_be_waited_for_and_a_path_may_not(host: Kubernetes) -> None:
+    metadata = {"name": "chat", "namespace": "ns", "annotations": {"pulumi.com/waitFor": "condition=Available"}}
+    kind = "leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"
+    assert check(host, {"kind": "LeaderWorkerSet", "metadata": metadata}, kind=kind)
+    metadata["annotations"] = {"pulumi.com/waitFor": "jsonpath={.status.replicas}"}
+    with pytest.raises(Aborted, match="beyond this stand-in"):
+        check(host, {"kind": "LeaderWorkerSet", "metadata": metadata}, kind=kind)
+
+
 def test_a_preview_of_a_create_changes_nothing_and_promises_no_status(host: Kubernetes) -> None:
     host.api.after = {"status": {}, "immutable": False}  # type: ignore[attr-defined]
     promised = create(host, CONFIG_MAP, preview=True)
@@ -213,6 +223,38 @@ def test_a_wait_ends_with_the_custom_timeout_or_when_the_engine_cancels(host: Ku
         create(host, JOB, timeout=0.05 if how == "timed out" else 60)
 
 
+@pytest.mark.parametrize("answer", [Unreachable("nobody answers"), Refused(500, "etcd is away")])
+def test_a_wait_goes_on_when_the_api_server_restarts(host: Kubernetes, answer: Exception) -> None:
+    shelf, looks = cast("Shelf", host.api), count()
+    ask = shelf.ask
+
+    def restarting(method: str, path: str, *rest: Any, **query: Any) -> Any:
+        looked = next(looks)
+        if 1 < looked < 5:
+            raise answer
+        found = ask(method, path, *rest, **query)
+        done = {"conditions": [{"type": "Complete", "status": "True"}]} if looked >= 5 else {}
+        return found | {"status": done}
+
+    shelf.ask = restarting  # type: ignore[method-assign]
+    assert create(host, JOB, timeout=60).id == "ns/chat"
+    assert next(looks) >= 5
+
+
+def test_a_wait_ends_when_the_object_may_not_be_looked_at(host: Kubernetes) -> None:
+    shelf, looks = cast("Shelf", host.api), count()
+    ask = shelf.ask
+
+    def forbidding(method: str, path: str, *rest: Any, **query: Any) -> Any:
+        if next(looks) > 1:
+            raise Refused(403, "you may not")
+        return ask(method, path, *rest, **query)
+
+    shelf.ask = forbidding  # type: ignore[method-assign]
+    with pytest.raises(Aborted, match="you may not"):
+        create(host, JOB, timeout=60)
+
+
 def test_an_annotation_skips_the_wait(host: Kubernetes) -> None:
     metadata = JOB["metadata"] | {"annotations": {"pulumi.com/skipAwait": "true"}}  # type: ignore[operator]
     assert create(host, JOB | {"metadata": metadata}).id == "ns/chat"
@@ -263,11 +305,9 @@ def test_a_read_reports_drift_in_the_inputs_and_what_is_gone_as_gone(host: Kuber
     assert host.Read(request, Context()).id == ""
 
 
-def test_an_import_fills_the_inputs_from_the_cluster(host: Kubernetes) -> None:
-    live = CONFIG_MAP | {"status": {}, "metadata": CONFIG_MAP["metadata"] | {"uid": "1"}}  # type: ignore[operator]
-    host.api.objects["/ConfigMap/ns/chat"] = live  # type: ignore[attr-defined]
-    read = host.Read(pb.ReadRequest(id="ns/chat", type="kubernetes:core/v1:ConfigMap"), Context())
-    assert load(read.inputs) == CONFIG_MAP
+def test_an_import_is_left_to_the_official_plugin(host: Kubernetes) -> None:
+    with pytest.raises(Aborted, match=r"^an import, .* is beyond this stand-in$"):
+        host.Read(pb.ReadRequest(id="ns/chat", type="kubernetes:core/v1:ConfigMap"), Context())
 
 
 def test_a_delete_is_in_the_foreground_and_waits_until_the_object_is_gone(host: Kubernetes) -> None:

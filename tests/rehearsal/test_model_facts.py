@@ -26,6 +26,8 @@ config:
     branch: {{source: "hf://owner/name@main"}}
     slash: {{source: "s3://weights/llm/"}}
     none: {{}}
+    pulled: {{source: "ollama://llama3.1:8b@{PIN}"}}
+    short: {{source: "hf://owner/name@0e9e39f", weights: {{endpoint: "http://hub.inside.svc"}}}}
 """
 # Tells what it was asked, and lists a file at the top and one below.
 SEEDER = """
@@ -89,8 +91,8 @@ def test_an_endpoint_that_is_given_goes_first(asked: Path) -> None:
 def test_a_folder_is_one_of_this_machine_or_of_a_volume_that_is_mounted(asked: Path) -> None:
     renew("dev", "local")
     assert json.loads(asked.read_text())[0][5:] == ["--read-from", "/"]
-    renew("dev", "local", read_from="/mnt/volume")
-    assert json.loads(asked.read_text())[0][5:] == ["--read-from", "/mnt/volume"]
+    renew("dev", "local", read_from=str(asked.parent))
+    assert json.loads(asked.read_text())[0][5:] == ["--read-from", str(asked.parent)]
 
 
 def test_the_one_model_of_a_stack_need_not_be_named(asked: Path) -> None:
@@ -99,7 +101,7 @@ def test_the_one_model_of_a_stack_need_not_be_named(asked: Path) -> None:
 
 HUB = "hf://OWNER/NAME@COMMIT with the commit's 40 hexadecimal digits"
 S3 = "s3://BUCKET/PREFIX, or s3://BUCKET/PREFIX@sha256:DIGEST with the 64 digits of PREFIX/SHA256SUMS"
-NAMES = "chat, draft, local, baked, branch, slash, none"
+NAMES = "chat, draft, local, baked, branch, slash, none, pulled, short"
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,20 @@ NAMES = "chat, draft, local, baked, branch, slash, none"
         ),
         (
             "dev",
+            "pulled",
+            (
+                "inference:models.pulled.source: only the engine's own tool knows the files of ollama://; "
+                "give weights.size"
+            ),
+        ),
+        (
+            "dev",
             "none",
             (
                 "inference:models.none.source: is no source; allowed: hf://OWNER/NAME@COMMIT, "
                 "s3://BUCKET/PREFIX[@sha256:DIGEST], oci://REGISTRY/REPOSITORY@sha256:DIGEST, "
-                "file:///PATH@sha256:DIGEST or image:///PATH; write it in one of these forms"
+                "file:///PATH@sha256:DIGEST, image:///PATH, ollama://MODEL:TAG@sha256:DIGEST or "
+                "ngc://ORGANIZATION/MODEL@profile:ID; write it in one of these forms"
             ),
         ),
     ],
@@ -158,6 +169,76 @@ def test_a_mistake_is_one_line_and_changes_nothing(name: str, model: str | None,
     assert str(fault.value) == line
     assert models.DATA.read_text() == before
     assert not asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "line"),
+    [
+        (
+            "local",
+            {"endpoint": "http://127.0.0.1:8080"},
+            (
+                "ENDPOINT: means nothing for a source file://; allowed: none, or a source hf://, s3://, oci://; unset "
+                "ENDPOINT, or mend it, and run again"
+            ),
+        ),
+        (
+            "draft",
+            {"read_from": "/"},
+            (
+                "READ_FROM: means nothing for a source s3://; allowed: none, or a source file://; unset READ_FROM, or "
+                "mend it, and run again"
+            ),
+        ),
+        (
+            "local",
+            {"read_from": "/nowhere"},
+            (
+                "READ_FROM: /nowhere is no folder of this machine; allowed: where the source's volume is mounted; "
+                "unset READ_FROM, or mend it, and run again"
+            ),
+        ),
+        (
+            "chat",
+            {"endpoint": "127.0.0.1:8080"},
+            (
+                "ENDPOINT: 127.0.0.1:8080 is no address; allowed: http://HOST:PORT or https://HOST; unset ENDPOINT, or "
+                "mend it, and run again"
+            ),
+        ),
+        (
+            "chat",
+            {"endpoint": "http://user:hunter2@127.0.0.1"},
+            (
+                "ENDPOINT: holds credentials in clear; allowed: an address without user, password and query; unset "
+                "ENDPOINT, or mend it, and run again"
+            ),
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(model: str, given: dict[str, str], line: str, asked: Path) -> None:
+    with pytest.raises(Fault) as fault:
+        renew("dev", model, **given)
+    assert str(fault.value) == line
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"), [(None, "http://hub.inside.svc"), ("http://127.0.0.1:8080", "http://127.0.0.1:8080")]
+)
+def test_a_way_out_asks_the_endpoint_that_was_asked(endpoint: str | None, address: str) -> None:
+    with pytest.raises(Fault) as fault:
+        renew("dev", "short", endpoint=endpoint)
+    assert f"git clone --bare --filter=tree:0 {address}/owner/name history.git" in str(fault.value)
+
+
+def test_a_stack_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(Fault) as fault:
+        renew("deb", "chat")
+    assert str(fault.value) == (
+        "STACK: there is no Pulumi.deb.yaml; allowed: dev, empty, one; run the same again with one of these, such as "
+        "STACK=dev"
+    )
 
 
 def test_a_seeder_that_fails_is_one_line_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from rehearsal.cluster import preflight
 from rehearsal.cluster.layout import Gpus
 from rehearsal.fault import Fault
 from rehearsal.places import Places
-from tests.components.samples import settings
+from tests.components.samples import SMALLEST, changed, settings
 
 
 def test_nodes_are_those_that_the_pools_describe() -> None:
@@ -33,9 +35,22 @@ def test_region_and_profile_of_the_aws_provider_are_read_too(tmp_path: Path, mon
 
 def test_an_unknown_stack_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
-        Fault, match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local, prod; run: make up STACK=local$"
+        Fault,
+        match=r"^STACK: there is no Pulumi.nope.yaml; allowed: dev, local, prod; run the same again with one of these, "
+        r"such as STACK=dev$",
     ):
         stack.read("nope")
+    with pytest.raises(Fault, match=r"such as STACK=local$"):
+        stack.read("locale")
+
+
+def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = f"hf_{'aB3' * 11}"
+    (tmp_path / "Pulumi.own.yaml").write_text(f"config:\n  inference:hfToken: {token}: {{\n")
+    monkeypatch.setattr(stack, "CHECKOUT", tmp_path)
+    with pytest.raises(Fault, match=r"^Pulumi.own.yaml: .*; mend the YAML and run again$") as fault:
+        stack.read("own")
+    assert token not in str(fault.value)
 
 
 def test_an_own_cluster_cannot_have_images_of_the_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +95,35 @@ def test_another_system_than_linux_gets_one_line_with_the_alternative(monkeypatc
 def test_too_little_space_is_said_with_needed_and_free(tmp_path: Path) -> None:
     with pytest.raises(Fault, match=r"^disk: the cluster needs 1048576 GiB under .*, [\d.]+ GiB are free; free some"):
         preflight.require_space(tmp_path / "not" / "there", 1 << 50, "the cluster")
+
+
+@pytest.mark.parametrize(
+    ("policy", "let_in"),
+    [
+        ({"clients": ["10.77.0.0/24"]}, True),
+        ({"clients": ["192.168.0.0/16", "10.0.0.0/8"]}, True),
+        ({"clients": ["10.77.0.0/25"]}, False),
+        ({"clients": ["10.201.0.0/16"]}, False),
+        ({}, False),
+        ({"enabled": False}, True),
+    ],
+)
+def test_an_engine_is_asked_directly_only_where_the_policies_let_this_host_in(
+    policy: dict[str, Any], *, let_in: bool
+) -> None:
+    found = settings(changed(SMALLEST, "networkPolicy", policy))
+    assert stack.lets_in(found, ipaddress.IPv4Network("10.77.0.0/24")) is let_in
+
+
+def test_the_local_stack_lets_this_host_in_from_any_network_that_the_rehearsal_may_have() -> None:
+    found = stack.read("local")
+    for network in ("10.77.0.0/24", "172.20.0.0/24", "192.168.0.0/24"):
+        assert stack.lets_in(found, ipaddress.IPv4Network(network))
+
+
+def test_an_encrypted_key_of_a_stack_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "config:\n  inference:apiKeys: {secure: v1:abc=:def}\n"
+    text = stack.file("local").read_text().replace("config:\n", secret, 1)
+    (tmp_path / "Pulumi.own.yaml").write_text(text)
+    monkeypatch.setattr(stack, "CHECKOUT", tmp_path)
+    assert stack.read("own").models

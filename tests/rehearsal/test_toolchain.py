@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,25 @@ def test_a_name_that_cannot_name_interfaces_is_refused(name: str, monkeypatch: p
     monkeypatch.setenv("REHEARSAL_NAME", name)
     with pytest.raises(Fault, match="REHEARSAL_NAME"):
         Places.of_user()
+
+
+def test_a_program_has_its_manifests_beside_it_and_both_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golang, "FOLDER", tmp_path)
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello/go.mod").write_text("module example.test/hello\n\ngo 1.26\n")
+    (tmp_path / "hello/main.go").write_text("package main\n\nfunc main() {}\n")
+    (tmp_path / "module/config").mkdir(parents=True)
+    (tmp_path / "module/config/crd.yaml").write_text("kind: CustomResourceDefinition\n")
+    (tmp_path / "module/config/crd.yaml").chmod(0o444)  # as Go keeps modules
+    monkeypatch.setattr(golang, "source", lambda _folder, module: tmp_path / module)
+    given = golang.Manifests(module="module", folder="config")
+    program = GoProgram(name="hello", version="v1", folder="hello", packages=(".",), manifests=given, seconds=1)
+    assert golang.build(program, tmp_path / "bin")
+    copied = golang.manifests("hello", tmp_path / "bin") / "crd.yaml"
+    assert copied.read_text() == "kind: CustomResourceDefinition\n"
+    assert not golang.build(program, tmp_path / "bin")
+    shutil.rmtree(copied.parent)
+    assert golang.build(program, tmp_path / "bin")
+    assert copied.stat().st_mode & 0o200

@@ -46,9 +46,8 @@ def test_a_large_file_comes_whole_over_tls_from_any_byte_on(
     context.load_cert_chain(certificate, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
     with answering(reply, context=context) as server:
-        # Made of HF_ENDPOINT when the client is imported.
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        # HF_ENDPOINT, as of when the client was imported.
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
         with HubSource.parse(SOURCE, read_from=None).read(FILE, offset) as chunks:
             received = b"".join(bytes(chunk) for chunk in chunks)
 
@@ -81,8 +80,7 @@ def test_what_is_below_the_library_is_read_only_where_it_is_the_body(
 
 
 def hub_at(monkeypatch: pytest.MonkeyPatch, url: str) -> HubSource:
-    # Made of HF_ENDPOINT when the client is imported.
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    # HF_ENDPOINT, as of when the client was imported.
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     return HubSource.parse(SOURCE, read_from=None, stall_seconds=5)

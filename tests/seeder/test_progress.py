@@ -26,6 +26,8 @@ def tally() -> Tally:
     tally.verified("b", 250)
     tally.done("b")
     tally.retried()
+    tally.found_wrong()
+    tally.found_wrong()
     return tally
 
 
@@ -76,6 +78,7 @@ def test_the_metrics_are_the_tally_of_this_moment(tally: Tally) -> None:
         "weight_seeder_files": ("gauge", source, 1),
         "weight_seeder_expected_files": ("gauge", source, 2),
         "weight_seeder_retries_total": ("counter", source, 1),
+        "weight_seeder_wrong_contents_total": ("counter", source, 2),
     }
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import HfApi, constants
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub import constants
 from weight_seeder.cli import main
 from weight_seeder.files import Selection
+from weight_seeder.sources import hub_tree
 
 from components.settings.weights import DEFAULT_EXCLUDE, DEFAULT_INCLUDE
 from rehearsal.hub import model
@@ -486,8 +486,8 @@ def test_a_hub_that_cannot_be_reached_is_named(
 def test_a_hub_cannot_place_a_file_outside_of_the_folder(
     in_process: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    stray = RepoFile(path=path, size=2, oid="0" * 40)  # type: ignore[no-untyped-call]
-    monkeypatch.setattr(HfApi, "list_repo_tree", lambda *_args, **_kwargs: [stray])
+    stray = {"type": "file", "path": path, "size": 2, "oid": "0" * 40}
+    monkeypatch.setattr(hub_tree, "paginate", lambda *_args, **_kwargs: [stray])
 
     assert main(arguments(tmp_path)) == HOPELESS
 

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal import vllm
 from rehearsal.hub import model
+from rehearsal.places import Places
+
+collect_ignore = [] if vllm.installed(Places.of_user()) else ["test_against_vllm.py"]
 
 
 @pytest.fixture(scope="session")

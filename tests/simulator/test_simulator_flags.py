@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_defaults_are_those_of_vllm() -> None:
 
     assert arguments.served_model_names == ("/weights/model",)
     assert (arguments.port, arguments.shutdown_timeout, arguments.max_model_len) == (8000, 0, None)
-    assert (arguments.gpu_memory_utilization, arguments.block_size) == (0.9, 16)
+    assert (arguments.gpu_memory_utilization, arguments.block_size) == (0.92, 16)
     assert arguments.max_num_queued_reqs is None
 
 
@@ -103,3 +104,37 @@ def test_the_api_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPat
 
     assert flags.parse(["serve", "/weights/model"]).api_keys == ("secret",)
     assert flags.parse(["serve", "/weights/model", "--api-key", "a", "b"]).api_keys == ("a", "b")
+    assert flags.parse(["serve", "/weights/model", "--api-key", "", "b"]).api_keys == ("b",)
+
+
+def test_a_configuration_file_gives_what_the_command_line_does_not(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        '{"api-key": ["a", "b"], "max_model_len": "4K", "port": 80, "enforce-eager": true}'
+    )
+
+    arguments = flags.parse(["serve", "/weights/model", "--port=81", "--config", str(tmp_path / "c.yaml")])
+
+    assert (arguments.model, arguments.api_keys) == ("/weights/model", ("a", "b"))
+    assert (arguments.max_model_len, arguments.port) == (4096, 81)
+    assert arguments.non_default["enforce_eager"] is True
+
+
+def test_a_configuration_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be of a yaml/yml type"):
+        flags.parse(["serve", "/weights/model", "--config", str(tmp_path / "keys")])
+
+
+def test_a_switch_has_an_opposite_by_each_of_its_names() -> None:
+    for given, on in (("--enable-lora", True), ("--no-enable-lora", False), ("--disable-lora", False)):
+        assert flags.parse(["serve", "/weights/model", given]).non_default["enable_lora"] is on
+
+
+def test_keys_are_not_shown_among_the_arguments_that_are_logged(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text('{"api-key": ["first-key", "second-key"]}')
+    arguments = flags.parse(["serve", "/weights/model", "--config", str(path), "--hf-token", "hf_token"])
+    assert arguments.api_keys == ("first-key", "second-key")
+    assert {name: arguments.non_default[name] for name in ("api_key", "hf_token")} == {
+        "api_key": "***",
+        "hf_token": "***",
+    }

@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import httpx
+import openai
 import pytest
 
 from rehearsal.simulator import __main__, answer, environment, flags, weights
@@ -29,22 +31,33 @@ def test_answers_can_be_checked_token_by_token_by_those_who_know_the_prompt(mode
     assert tokens == list(islice(answer.tokens(PROMPT), 70))
 
 
-def test_a_request_during_the_drain_gets_a_stream_that_is_aborted_with_http_200(
-    model_folder: Path, tmp_path: Path
-) -> None:
-    with (
-        engines.running(model_folder, tmp_path / "log", "--shutdown-timeout=60") as engine,
-        ThreadPoolExecutor(1) as clients,
-    ):
-        early = clients.submit(engine.stream, PROMPT, tokens=600)
+def test_a_hung_engine_is_healthy_and_makes_no_token_until_it_goes_on(model_folder: Path, tmp_path: Path) -> None:
+    with engines.running(model_folder, tmp_path / "log") as engine, ThreadPoolExecutor(1) as clients:
+        engine.process.send_signal(signal.SIGUSR1)
+        reply = clients.submit(engine.stream, PROMPT, tokens=3)
         engine.wait_for("vllm:num_requests_running", 1)
-        engine.process.terminate()
-        late = engine.stream(PROMPT, tokens=3)
-        while late.finish_reason != "abort":
-            late = engine.stream(PROMPT, tokens=3)
+        made = engine.metric("vllm:generation_tokens_total")
+        time.sleep(0.3)
 
-        assert (late.text, late.tokens) == ("", 0)
-        assert early.result().finish_reason == "length"
+        assert engines.healthy(engine)
+        assert engine.metric("vllm:generation_tokens_total") == made == 0
+        engine.process.send_signal(signal.SIGUSR1)
+        assert (reply.result().finish_reason, reply.result().tokens) == ("length", 3)
+
+
+def test_an_engine_that_is_to_hang_from_the_start_makes_no_token(model_folder: Path, tmp_path: Path) -> None:
+    with engines.running(model_folder, tmp_path / "log", SIMULATOR_HUNG="1") as engine:
+        with pytest.raises(openai.APITimeoutError):
+            engine.client().with_options(timeout=0.5).completions.create(model=engines.MODEL, prompt=PROMPT)
+
+        assert engines.healthy(engine)
+
+
+def test_a_stream_says_which_host_it_comes_from(model_folder: Path, tmp_path: Path) -> None:
+    with engines.running(model_folder, tmp_path / "log") as engine:
+        body = {"model": engines.MODEL, "prompt": PROMPT, "max_tokens": 1, "stream": True}
+        with httpx.stream("POST", f"{engine.url}/v1/completions", json=body) as reply:
+            assert reply.headers["x-simulator-host"] == socket.gethostname()
 
 
 def test_streams_that_outlast_the_shutdown_timeout_are_aborted(model_folder: Path, tmp_path: Path) -> None:
@@ -79,26 +92,6 @@ def test_a_signal_while_loading_ends_the_process(model_folder: Path, tmp_path: P
         assert engine.process.poll() is None
 
     assert engine.terminate() == 128 + signal.SIGTERM
-
-
-def test_requests_beyond_the_queue_get_503(model_folder: Path, tmp_path: Path) -> None:
-    with engines.running(model_folder, tmp_path / "log", "--max-num-queued-reqs=1") as engine:
-        with engine.open_stream(PROMPT, tokens=3000) as stream:
-            next(iter(stream))
-            body = {"model": engines.MODEL, "messages": [{"role": "user", "content": PROMPT}]}
-            refused = httpx.post(f"{engine.url}/v1/chat/completions", json=body)
-
-        assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
-        assert refused.json()["error"]["type"] == "ServiceUnavailableError"
-
-
-def test_an_api_key_is_asked_for_where_answers_are_and_nowhere_else(model_folder: Path, tmp_path: Path) -> None:
-    with engines.running(model_folder, tmp_path / "log", "--api-key=secret") as engine:
-        refused = engine.get("/v1/models")
-        allowed = httpx.get(f"{engine.url}/v1/models", headers={"Authorization": "Bearer secret"})
-        metrics = engine.get("/metrics")
-
-    assert [reply.status_code for reply in (refused, allowed, metrics)] == [401, 200, 200]
 
 
 def test_a_full_kv_cache_shows_in_the_metrics(model_folder: Path, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def download(fetching: Fetching, file: File, part: Path) -> str:
             while offset < file.size:
                 furthest = max(furthest, offset)
                 try:
-                    with fetching.slots:
+                    # What the source asks for is heeded before the next one gets the slot.
+                    with fetching.slots, fetching.retries.heeded():
                         fetching.lease.check()
                         fetching.retries.wait_for_gate()
                         offset = _append(fetching, file, part, trailing, furthest)

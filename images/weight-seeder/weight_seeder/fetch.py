@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from weight_seeder import volume
+from weight_seeder.console import say
 from weight_seeder.download import Fetching, download, remove
 from weight_seeder.faults import HopelessError, WrongContent
 from weight_seeder.files import File
 from weight_seeder.known import distrust_links
 from weight_seeder.trailing import Trailing
+
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
 
 
 def fetch_all(fetching: Fetching, files: Sequence[File], *, workers: int) -> dict[str, str]:
@@ -51,6 +55,7 @@ def fetch(fetching: Fetching, file: File) -> str:
             remove(fetching, volume.part(path))
             if last:
                 raise HopelessError(f"{fault}: fetched twice, and removed") from fault
+            _note_wrong(fetching, str(fault))
             continue
         # No critical moment, in which nobody could take over: the next one hashes whatever has this name.
         fetching.lease.renew()
@@ -71,8 +76,19 @@ def _whole(fetching: Fetching, file: File, path: Path) -> str | None:
         fetching.tally.here(file.path, file.size)
         fetching.tally.done(file.path)
         return digests["sha256"]
+    found, announced = digests[file.digest.kind], file.digest.value
+    where = "in the published folder" if path.is_relative_to(fetching.place.published) else "of an earlier run"
+    _note_wrong(
+        fetching, f"{file.path} {where} has the {file.digest.kind} {found}, and the source announced {announced}"
+    )
     distrust_links(fetching.place, path, digests["sha256"])
     if path.is_relative_to(fetching.place.work):
         remove(fetching, path)
     fetching.tally.here(file.path, 0)
     return None
+
+
+def _note_wrong(fetching: Fetching, line: str) -> None:
+    """Say and count what was wrong and is fetched again; of a digest, what tells it from others."""
+    fetching.tally.found_wrong()
+    say(f"{_DIGEST.sub(lambda found: f'{found[1]}...', line)}: fetched again")

@@ -19,6 +19,13 @@ _GAUGES: dict[str, tuple[str, Callable[[Tally], int]]] = {
     "weight_seeder_files": ("Files whose checksum was found right", lambda tally: tally.files),
     "weight_seeder_expected_files": ("Files of the selection", lambda tally: tally.expected_files),
 }
+_COUNTERS: dict[str, tuple[str, Callable[[Tally], int]]] = {
+    "weight_seeder_retries": ("Times that the source was asked again", lambda tally: tally.retries),
+    "weight_seeder_wrong_contents": (
+        "Times that a file had another content than announced, and was fetched again",
+        lambda tally: tally.wrong,
+    ),
+}
 
 
 class _Seeding(Collector):
@@ -33,11 +40,10 @@ class _Seeding(Collector):
             gauge = GaugeMetricFamily(name, text, labels=["source"])
             gauge.add_metric([self._source], value(self._tally))
             yield gauge
-        counter = CounterMetricFamily(
-            "weight_seeder_retries", "Times that the source was asked again", labels=["source"]
-        )
-        counter.add_metric([self._source], self._tally.retries)
-        yield counter
+        for name, (text, value) in _COUNTERS.items():
+            counter = CounterMetricFamily(name, text, labels=["source"])
+            counter.add_metric([self._source], value(self._tally))
+            yield counter
 
 
 def serve(tally: Tally, source: str, *, port: int) -> WSGIServer | None:

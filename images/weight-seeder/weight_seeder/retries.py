@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from weight_seeder.faults import SeedError, Transient
@@ -38,6 +39,19 @@ class Retries:
         while (left := self._closed_until - time.monotonic()) > 0 and not self._stopped.wait(left):
             pass
 
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Close the gate for all by the Retry-After of a failure in here, whoever waits after it."""
+        try:
+            yield
+        except Transient as fault:
+            self._heed(fault)
+            raise
+
+    def _heed(self, fault: Transient) -> None:
+        # Other files are from the same source: it has asked all of them.
+        self._closed_until = max(self._closed_until, time.monotonic() + (fault.retry_after or 0.0))
+
     def pause(self, fault: Transient, *, failures: int, what: str) -> None:
         """Wait after a failure, the longer the more there were in a row.
 
@@ -51,8 +65,6 @@ class Retries:
         # Jitter: downloads that failed together would come back together.
         own = self._first * min(2.0 ** (failures - 1), _LONGEST) * random.uniform(0.5, 1)  # noqa: S311
         asked = fault.retry_after or 0.0
-        # Other files are from the same source: it has asked all of them.
-        self._closed_until = max(self._closed_until, time.monotonic() + asked)
         if asked > self._patience - idle:
             self._say(f"{what}: {fault}: it asks to be left alone for {asked:.0f} s, longer than there is patience")
         else:
@@ -81,4 +93,5 @@ class Retries:
                 return ask()
             except Transient as fault:
                 failures += 1
+                self._heed(fault)
                 self.pause(fault, failures=failures, what=what)

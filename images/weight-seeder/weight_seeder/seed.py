@@ -6,8 +6,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from weight_seeder import manifest, metrics, progress, served, space, volume
+from weight_seeder import manifest, progress, served, space, volume
 from weight_seeder.console import amount, say
 from weight_seeder.download import Fetching
 from weight_seeder.faults import HopelessError
@@ -20,6 +21,9 @@ from weight_seeder.retries import Retries
 from weight_seeder.source import Source
 from weight_seeder.tally import Tally
 from weight_seeder.volume import Place
+
+if TYPE_CHECKING:
+    from wsgiref.simple_server import WSGIServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,7 @@ def seed(order: Order, lease: Lease) -> None:
         retries=retries,
         slots=threading.Semaphore(order.workers),
     )
-    server = metrics.serve(tally, source.name, port=order.metrics_port) if order.metrics_port else None
+    server = _metrics(tally, source.name, order.metrics_port) if order.metrics_port else None
     try:
         with progress.reported(tally), space.fault_told(place.volume, tally):
             sha256s = fetch_all(fetching, files, workers=order.workers)
@@ -99,6 +103,13 @@ def seed(order: Order, lease: Lease) -> None:
     with space.fault_told(place.volume, tally):
         publish(place, files, mark, lease)
     say(f"{source.name} is in place: {len(files)} files, {amount(tally.expected_bytes)}")
+
+
+def _metrics(tally: Tally, source: str, port: int) -> WSGIServer | None:
+    # Only where somebody asks, and the source has been asked already: its library takes a while to load.
+    from weight_seeder import metrics  # noqa: PLC0415
+
+    return metrics.serve(tally, source, port=port)
 
 
 def listing(source: Source, selection: Selection, retries: Retries) -> list[File]:

@@ -15,6 +15,7 @@ class Tally:
         self.expected_bytes = sum(file.size for file in files)
         self.expected_files = len(files)
         self.retries = 0
+        self.wrong = 0
         self._lock = threading.Lock()
         # By path, and set as a whole: a file that is fetched again counts once. An assignment needs no lock.
         self._here: dict[str, int] = dict.fromkeys((file.path for file in files), 0)
@@ -56,3 +57,8 @@ class Tally:
         """The source was asked again."""
         with self._lock:
             self.retries += 1
+
+    def found_wrong(self) -> None:
+        """A file had another content than announced, and is fetched again."""
+        with self._lock:
+            self.wrong += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx2
-from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -21,16 +20,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, not in its __all__
-    build_hf_headers,
     get_session,
     hf_raise_for_status,
 )
 
 from weight_seeder.faults import HopelessError, SeedError, Transient, WrongContent
-from weight_seeder.files import Digest, File, Selection
-from weight_seeder.sources import hub_session, replies
+from weight_seeder.files import File, Selection
+from weight_seeder.sources import hub_session, hub_tree, replies
 
 _PARTIAL, _BEYOND_THE_END = 206, 416
 _NOT_YOU, _NOT_THIS = (401, 403), (400, 404)
@@ -76,20 +73,16 @@ class HubSource:
     def files(self, selection: Selection) -> list[File]:
         """The hub's list, of which only what is selected is kept."""
         with self._translated():
-            try:
-                entries = list(HfApi().list_repo_tree(self.repository, revision=self.revision, recursive=True))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise Transient(f"the hub's list cannot be read: {_line(error)}") from error
-        return [_file(entry) for entry in entries if isinstance(entry, RepoFile) and selection.takes(entry.path)]
+            return [file for file in hub_tree.files(self.repository, self.revision) if selection.takes(file.path)]
 
     @contextmanager
     def read(self, file: File, offset: int) -> Iterator[Iterator[bytes | memoryview]]:
         """The file's bytes from `offset` on; a redirect to another host is followed without the token."""
         # Bytes as they are stored: a part of a compressed answer is of no use.
-        headers = build_hf_headers(library_name="weight-seeder") | {"Accept-Encoding": "identity"}
+        headers = hub_tree.headers() | {"Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        url = hf_hub_url(self.repository, file.path, revision=self.revision)
+        url = hub_tree.address(self.repository, self.revision, file.path)
         with ExitStack() as stack:
             with self._translated():
                 response = stack.enter_context(get_session().stream("GET", url, headers=headers))
@@ -204,13 +197,6 @@ class HubSource:
             case _:
                 return SeedError(line)
         return HopelessError(line)
-
-
-def _file(entry: RepoFile) -> File:
-    digest = (
-        Digest(kind="sha256", value=entry.lfs.sha256) if entry.lfs else Digest(kind="git-blob", value=entry.blob_id)
-    )
-    return File(path=entry.path, size=entry.size, digest=digest)
 
 
 def _socket(response: httpx2.Response) -> socket.socket | None:

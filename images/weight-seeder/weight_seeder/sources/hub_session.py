@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
-from huggingface_hub import constants, set_client_factory
-from huggingface_hub.utils import logging, parse_ratelimit_headers  # type: ignore[attr-defined]  # documented
+from huggingface_hub import constants
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented
+    logging,
+    parse_ratelimit_headers,
+    set_client_factory,
+)
 
 from weight_seeder import answers
 from weight_seeder.faults import Transient
