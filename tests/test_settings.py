@@ -360,7 +360,7 @@ def test_no_part_of_a_section_that_holds_a_secret_is_shown() -> None:
     found = mistakes(config, frozenset({"models"}))
     assert found == [
         (
-            "inference:models: holds a secret; allowed: plain values; the one secret is inference:hfToken; "
+            "inference:models: holds a secret; allowed: plain values; the secrets are inference:hfToken and inference:apiKeys; "
             "take the value under secure: out of the stack file"
         )
     ]
@@ -455,7 +455,7 @@ def test_valid_settings_survive_a_round_trip(
     parsed = settings(config)
     assert parsed.models[name].context_length == context
     assert parsed.models[name].gpu_memory_utilization == share
-    assert parse(raw(parsed.model_dump(mode="json", by_alias=True))) == parsed
+    assert parse(raw(parsed.model_dump(mode="json", by_alias=True, exclude_none=True))) == parsed
 
 
 @pytest.mark.parametrize("config", [CUSTOM, AWS_ATTACHED, AWS_CREATED], ids=["custom", "attached", "created"])

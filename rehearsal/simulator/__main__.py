@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from . import VERSION, environment, flags, logs, server, weights
+from . import VERSION, environment, flags, logs, nodes, server, weights
 
 _log = logging.getLogger("vllm")
 
@@ -30,6 +30,10 @@ def main() -> int:
     _log.info("non-default args: %s", arguments.non_default)
     try:
         constants = environment.read(os.environ)
+        if arguments.headless:
+            load(arguments, constants)
+            while True:
+                signal.pause()
         # Bound now and listening when loaded: a port in use ends the process at once, and connections are refused
         # until the model is there.
         with closing(_bind(arguments.host, arguments.port)) as listener:
@@ -55,15 +59,19 @@ def _bind(host: str, port: int) -> socket.socket:
 def load(arguments: flags.Arguments, constants: environment.Environment) -> tuple[weights.Model, int]:
     """Check GPUs and model, read the weights, size the KV cache; returns the model and the cache's tokens.
 
+    Over several nodes, wait for the others before.
+
     Raises:
         LoadError: the engine cannot start.
     """
-    if constants.visible_gpus is not None and arguments.gpus > constants.visible_gpus:
+    gpus = arguments.gpus // arguments.nodes.count
+    if constants.visible_gpus is not None and gpus > constants.visible_gpus:
         raise weights.LoadError(
-            f"World size ({arguments.gpus}) is larger than the number of available GPUs ({constants.visible_gpus})"
+            f"World size ({gpus}) is larger than the number of available GPUs ({constants.visible_gpus})"
             if constants.visible_gpus
             else "No GPU: NVIDIA_VISIBLE_DEVICES lists none, the device plugin has given none to this container"
         )
+    nodes.end_with(arguments.nodes.join())
     folder = Path(arguments.model)
     model = weights.inspect(
         folder, max_model_len=arguments.max_model_len, tensor_parallel_size=arguments.tensor_parallel_size

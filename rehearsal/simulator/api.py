@@ -29,7 +29,7 @@ from .stops import StopFilter
 # Beyond vLLM, so that a lost stream can be laid to the replica that lost it.
 _FROM = {"x-simulator-host": socket.gethostname()}
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    engine.QueueOverflowError: (503, "ServiceUnavailableError"),
+    engine.QueueOverflowError: (503, "Service Unavailable"),
     engine.ShutDownError: (500, "InternalServerError"),
 }
 _GUARDED = ("/v1", "/v2", "/inference", "/cohere")

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import yaml
 
 from . import VERSION
+from .nodes import Nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,10 @@ class Arguments:
     num_gpu_blocks_override: int | None
     block_size: int
     gpus: int
-    """Tensor parallel times pipeline parallel size."""
+    """Tensor parallel times pipeline parallel size, on all nodes."""
+    nodes: Nodes
+    headless: bool
+    """On a node besides the first, which alone has an API."""
     tensor_parallel_size: int
     shutdown_timeout: int
     access_log: bool
@@ -195,7 +199,7 @@ def _arguments(model: str, given: dict[str, Any]) -> Arguments:
         value = given.get(name)
         return default if value is None else value
 
-    _at_least(given, 1, "tensor_parallel_size", "pipeline_parallel_size", "max_num_seqs", "block_size")
+    _at_least(given, 1, "tensor_parallel_size", "pipeline_parallel_size", "max_num_seqs", "block_size", "nnodes")
     _at_least(given, 0, "shutdown_timeout", "max_num_queued_reqs", "max_num_queued_tokens")
     utilization = flag("gpu_memory_utilization", 0.92)
     if not 0 < utilization <= 1:
@@ -219,6 +223,13 @@ def _arguments(model: str, given: dict[str, Any]) -> Arguments:
         num_gpu_blocks_override=flag("num_gpu_blocks_override", None),
         block_size=flag("block_size", 16),
         gpus=tensor_parallel_size * flag("pipeline_parallel_size", 1),
+        nodes=Nodes(
+            count=flag("nnodes", 1),
+            rank=flag("node_rank", 0),
+            address=flag("master_addr", "127.0.0.1"),
+            port=flag("master_port", 29501),
+        ),
+        headless=bool(given.get("headless")),
         tensor_parallel_size=tensor_parallel_size,
         shutdown_timeout=flag("shutdown_timeout", 0),
         access_log=not given.get("disable_uvicorn_access_log"),

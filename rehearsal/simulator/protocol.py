@@ -122,19 +122,11 @@ def _generation(
             " tokens.",
             "max_tokens",
         )
-    if prompt_tokens > max_model_len:
+    if prompt_tokens >= max_model_len:
         raise _bad(
             f"This model's maximum context length is {max_model_len} tokens. However, your prompt contains at least"
             f" {max_model_len + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce"
             " the length of the input prompt.",
-            "input_tokens",
-        )
-    if prompt_tokens + (limit or 1) > max_model_len:
-        raise _bad(
-            f"This model's maximum context length is {max_model_len} tokens. However, you requested {limit or 1} output"
-            f" tokens and your prompt contains {prompt_tokens} input tokens, for a total of"
-            f" {prompt_tokens + (limit or 1)} tokens. Please reduce the length of the input prompt or the number of"
-            " requested output tokens.",
             "input_tokens",
         )
     options = fields.get("stream_options") or {}
@@ -154,7 +146,8 @@ def _generation(
     return Generation(
         prompt=prompt,
         prompt_tokens=prompt_tokens,
-        max_tokens=max_model_len - prompt_tokens if limit is None else limit,
+        # What the context has no room for is not refused, and not made.
+        max_tokens=min(limit or max_model_len, max_model_len - prompt_tokens),
         min_tokens=least,
         ignore_eos=bool(fields.get("ignore_eos")),
         stops=tuple(stops),

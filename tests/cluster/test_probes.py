@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 
 def _unhealthy(rehearsed: Rehearsed) -> list[str]:
     """What probes of the engine have complained of."""
-    events = rehearsed.get("events", "--namespace=inference")["items"]
+    events = rehearsed.get("events", "--namespace=inference")
     return [each["message"] for each in events if each["reason"] == "Unhealthy" and _of_engine(each)]
 
 
@@ -33,7 +33,7 @@ def test_a_rollout_is_proved_by_a_token_without_a_word_from_any_probe(rehearsed:
         took = time.monotonic() - begun
     finally:
         rehearsed.restore_configuration()
-    pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")["items"]
+    pods = rehearsed.get("pods", "--namespace=inference", "--selector=app.kubernetes.io/component=engine")
     (pod,) = [each for each in pods if "deletionTimestamp" not in each["metadata"]]
     probe = pod["spec"]["containers"][0]["startupProbe"]
     assert probe["exec"]["command"][0] == "python3"
