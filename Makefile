@@ -51,10 +51,10 @@ test: setup lint ## Everything that CI runs, on an embedded cluster of its own
 
 calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
 	@$(PYTHON) -m rehearsal vllm
-	@$(PYTHON) -m pytest tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
+	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest -m "not cluster and not engine"
+	@$(PYTHON) -m pytest -m "not cluster and not engine and not vllm"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

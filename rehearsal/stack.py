@@ -223,10 +223,16 @@ def lets_in(settings: Settings, addresses: ipaddress.IPv4Network) -> bool:
 def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
     """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port.
 
-    Waits for the Deployment of that name: after a crash nothing has changed for Pulumi, and yet its pods may be new.
+    Waits for the Deployment of that name, or for its groups of pods where it has none: after a crash nothing has
+    changed for Pulumi, and yet its pods may be new.
     """
     namespace, name = service
-    kubectl.read("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", f"--timeout={READY_WITHIN}")
+    wait = (f"--namespace={namespace}", f"--timeout={READY_WITHIN}")
+    if kubectl.read("get", "deployment", name, f"--namespace={namespace}", "--ignore-not-found", "--output=name"):
+        kubectl.read("rollout", "status", f"deployment/{name}", *wait)
+    else:
+        of_it = f"--selector=app.kubernetes.io/instance={name}"
+        kubectl.read("wait", "--for=condition=Available", "leaderworkersets", of_it, *wait)
     if direct:
         yield service_address(kubectl, *service)
     else:

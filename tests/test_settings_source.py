@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 from weight_seeder.source import open_source
@@ -393,7 +393,6 @@ def test_every_source_of_the_grammar_is_taken_apart(parts: tuple[Any, str, str])
     assert parse_source(text) == ModelSource(scheme=scheme, location=location, revision=revision)
 
 
-@settings(deadline=None)  # the first of each scheme loads its client
 @given(SOURCES.filter(lambda parts: parts[0] not in {"image", "ollama", "ngc"}))
 def test_what_the_settings_take_the_seeder_takes_too(parts: tuple[str, str, str]) -> None:
     scheme, location, revision = parts

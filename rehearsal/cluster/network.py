@@ -13,6 +13,7 @@ from typing import Any
 from rehearsal.cluster.layout import Layout, NodeSpec
 from rehearsal.command import run
 from rehearsal.fault import Fault
+from rehearsal.toolchain import library_path
 
 BRIDGE = "br0"
 CANDIDATES = tuple(
@@ -21,6 +22,17 @@ CANDIDATES = tuple(
 """What a host may be free to use where the default is taken."""
 
 AFRESH = "make down and make up again starts afresh"
+MARKED = """
+add table inet accepted
+add chain inet accepted postrouting { type filter hook postrouting priority 110; }
+flush chain inet accepted postrouting
+add rule inet accepted postrouting ct label set 28
+"""
+"""Marks each connection that gets as far as this: behind the enforcement of network policies and kube-proxy's NAT.
+
+The enforcement asks for a mark with its verdict, and takes what has none for new. Kernels without
+NETFILTER_NETLINK_GLUE_CT lose it, and with it every answer. nft's 28 is the enforcement's 100, read from the other end.
+"""
 
 
 def host_link(name: str) -> str:
@@ -62,6 +74,13 @@ def _join_node(layout: Layout, node: NodeSpec) -> None:
     _address(space, "eth0", f"{plan.node(node.index)}/24")
     _ip("route", "replace", "default", "via", str(plan.control), within=space)
     _sysctl(space, "net.ipv4.ip_forward", "1")
+
+
+def mark_accepted(space: str, debs: Path) -> None:
+    """Have the namespace mark the connections that it lets pass; `debs` are Debian's packages, which bring nft."""
+    nft = (debs / "usr/sbin/nft", "--file", "-")
+    environment = {"LD_LIBRARY_PATH": library_path(debs)}
+    run("nsenter", f"--net={namespace_path(space)}", *nft, text=MARKED, environment=environment, then=AFRESH)
 
 
 def remove(name: str) -> None:

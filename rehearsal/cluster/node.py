@@ -17,7 +17,7 @@ from components.settings import taint_parts
 from rehearsal.cluster.certificates import node_file
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Folders, Layout, NodeSpec
-from rehearsal.cluster.network import AFRESH, namespace_path
+from rehearsal.cluster.network import AFRESH, mark_accepted, namespace_path
 from rehearsal.cluster.process import Component, answers
 from rehearsal.cluster.templates import render
 from rehearsal.command import run, succeeds
@@ -40,6 +40,7 @@ def prepare(layout: Layout, node: NodeSpec, cgroups: Cgroups, places: Places) ->
     for name in (*PRIVATE, "etc/cni"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     layout.folders.volumes.mkdir(parents=True, exist_ok=True)
+    mark_accepted(layout.namespace(node), places.debs)
     cgroups.make(daemons(node))
     cgroup_root = cgroups.make(node.name)
     (folder / "etc/resolv.conf").write_text(

@@ -20,6 +20,7 @@ VLLM_CPU = "docker.io/local/vllm-cpu:0.32.0"
 WEIGHT_SEEDER = "docker.io/local/weight-seeder:0.1"
 DEVICE_PLUGIN = "docker.io/local/nvidia-device-plugin:0.18.0"
 COREDNS = "docker.io/local/coredns:1.15.0"
+NETWORK_POLICIES = "docker.io/local/kube-network-policies:1.1.1"
 PAUSE = "docker.io/local/pause:3.10"
 TRAEFIK = "docker.io/local/traefik:3.7.13"
 LWS = "docker.io/local/lws:0.8.0"
@@ -84,6 +85,7 @@ def images(places: Places, addons: Collection[Addon] = (), *, real_engine: bool 
             seconds=5,
         ),
         _static_image(COREDNS, places.bin / "coredns"),
+        _static_image(NETWORK_POLICIES, places.bin / "kube-network-policies"),
         _static_image(PAUSE, places.bin / "pause"),
         _static_image(PROVISIONER, places.bin / "local-path-provisioner"),
         _busybox_image(places.debs / "bin/busybox"),

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 _log = logging.getLogger("vllm")
 _PATIENCE_SECONDS = 600.0
 _AGAIN_SECONDS = 0.5
+_CONNECT_SECONDS = 2.0
+"""The name may still be that of a pod that has gone, which answers nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,14 @@ class Nodes:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                connection = socket.create_connection((self.address, self.port))
+                connection = socket.create_connection((self.address, self.port), timeout=_CONNECT_SECONDS)
             except OSError:
                 # Its name is known, and its port open, some time after this process has begun.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_AGAIN_SECONDS)
             else:
+                connection.settimeout(None)
                 return connection
 
 

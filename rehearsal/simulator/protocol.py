@@ -11,6 +11,8 @@ from typing import Any
 from .answer import count_tokens
 
 MAX_TEMPERATURE = 2
+MAX_STOPS = 4
+"""`VLLM_MAX_STOP_STRINGS` unless it is set."""
 _COMPLETION_DEFAULT_TOKENS = 16
 # What a chat template adds to each message: its role between marks, and an end.
 _TEMPLATE_TOKENS = 4
@@ -136,6 +138,8 @@ def _generation(
     stops = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
         raise _malformed("stop: Input should be a valid string or list of strings", "body.stop")
+    if len(stops) > MAX_STOPS:
+        raise _malformed(f"List should have at most {MAX_STOPS} items after validation, not {len(stops)}", "body.stop")
     if "" in stops:
         raise _bad("stop cannot contain an empty string.")
     _within(fields, "temperature", "[0, 2]", lambda value: 0 <= value <= MAX_TEMPERATURE)

@@ -23,6 +23,8 @@ from rehearsal.toolchain.debian import DebianPackage, library_path, unpack
 from rehearsal.toolchain.golang import GoProgram
 
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
+PROGRAMS = ("kubernetes", "coredns", "kube-network-policies", "local-path-provisioner", "nvidia-device-plugin")
+"""What every embedded cluster is made of, beside Debian's packages."""
 KUBECTL_SKEW = 1
 """kubectl works with API servers one minor version away: https://kubernetes.io/releases/version-skew-policy/."""
 
@@ -94,7 +96,7 @@ def ensure_cluster(places: Places, addons: Iterable[Addon] = ()) -> None:
             title="etcd, containerd, runc, CNI plugins, nftables",
             about_s=pinned.debian.seconds,
         )
-        for name in ("kubernetes", "coredns", "local-path-provisioner", "nvidia-device-plugin", *sorted(addons)):
+        for name in (*PROGRAMS, *sorted(addons)):
             golang.build(pinned.program(name), places.bin)
         _pause(places)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.aws.network import subnet_ranges
@@ -203,7 +203,6 @@ def test_a_vpc_of_public_addresses_is_refused_with_a_range_that_is_taken(cidr: s
     parse(raw(changed(AWS_CREATED, "cluster.create.cidr", message.rsplit(" ", 1)[1])))
 
 
-@settings(deadline=None)  # parsing takes its time on a busy machine
 @given(vpc=vpcs(), slip=st.sampled_from(["", "/8", "/12", "/16", "/24"]))
 def test_whatever_is_suggested_for_a_vpc_is_taken(vpc: tuple[str, list[str]], slip: str) -> None:
     written = vpc[0].split("/")[0] + slip

@@ -45,6 +45,9 @@ EXPECTED = (
     r"http2: stream closed|use of closed network connection|transport is closing",  # a client that went away
     r"rpc error: code = NotFound",  # a container or sandbox that was removed between two looks at it
     r"Failed to list existing nftables objects",  # kube-proxy's first look at a new namespace, which has no table yet
+    r"Cache consistency check error.*too old",  # an API server compares with what etcd has compacted meanwhile
+    r"Cache consistency check error.*resourceVersion for the provided list is too old",  # of a kind that nobody changed
+    # since etcd last forgot old revisions: there is nothing to compare it with
     r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
     r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
     r"broken pipe|context canceled|context deadline exceeded",  # a client that went away, or a request given up
@@ -191,9 +194,9 @@ class Rehearsed:
         """Set one value below `inference:` in the local stack's file, by a dotted path; None removes it."""
         path = self.checkout / "Pulumi.local.yaml"
         document = yaml.safe_load(path.read_text())
-        section, *inner, last = f"inference:{key}".split(".")
+        *path_to_it, last = f"inference:{key}".split(".")
         target = document["config"]
-        for part in (section, *inner):
+        for part in path_to_it:
             target = target[part]
         if value is None:
             target.pop(last, None)

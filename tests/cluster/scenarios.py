@@ -25,10 +25,10 @@ STREAMS = 2000
 UP = ("up", "--stack", "local", "--yes", "--skip-preview", "--suppress-progress")
 HERE = "--namespace=inference"
 ENGINES = "--selector=app.kubernetes.io/component=engine,app.kubernetes.io/instance=chat"
-# Several hundred at a time. The long ones last for ten seconds, beyond a preStop sleep and into the engine's drain.
-# Patience is for a machine that does more than this.
+# The long ones last for seven seconds and more, beyond a preStop sleep and into the engine's drain. Tokens are few and
+# slow, since a machine of two cores makes some thousands a second for all. Patience is for one that does more.
 LOAD = Load(
-    base_url="", model="chat", streams=STREAMS, rate=100, tokens=16, long_tokens=400, long_every=40, patience_s=60
+    base_url="", model="chat", streams=STREAMS, rate=100, tokens=16, long_tokens=120, long_every=40, patience_s=60
 )
 
 

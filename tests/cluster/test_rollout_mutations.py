@@ -23,8 +23,8 @@ from tests.cluster.scenarios import HERE, LOAD, applied, eventually, note, rolle
 
 pytestmark = pytest.mark.cluster
 Spec = dict[str, Any]
-# Long ones are those that outlast the preStop sleep; a hung engine's are given up soon.
-SMALL = replace(LOAD, streams=1, rate=25, long_every=10)
+# Six at a time: so many tokens that this machine makes them all.
+SMALL = replace(LOAD, streams=1, rate=12, tokens=8, long_every=8)
 HUNG_PATIENCE_S = 8.0
 LEFT_S = 12.0
 """What is given to a rollout that must not come to its end."""

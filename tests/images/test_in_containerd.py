@@ -120,6 +120,7 @@ def test_a_build_in_another_cache_gives_the_same_digests(
         (images.COREDNS, ["coredns", "-version"], "CoreDNS-1.15.0"),
         (images.PAUSE, ["pause", "-v"], "pause.c"),
         (images.PROVISIONER, ["local-path-provisioner", "--version"], "v0.0.30"),
+        (images.NETWORK_POLICIES, ["kube-network-policies", "--help"], "-fail-open"),
         (images.BUSYBOX, ["sh", "-c", "mkdir --help 2>&1"], "Create DIRECTORY"),
     ],
 )

@@ -65,7 +65,8 @@ def installed() -> tuple[Kind, ...]:
 
 
 # Shared, since making a client means loading the certificates of the world.
-_HTTP = httpx.Client(timeout=120)
+# No connection is used twice: a server closes an idle one after five seconds, in the middle of the next request.
+_HTTP = httpx.Client(timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @cache
@@ -158,6 +159,13 @@ class Engine:
         deadline = time.monotonic() + 20
         while (last := self._metrics("vllm:num_requests_running", "vllm:num_requests_waiting")) != (running, waiting):
             assert time.monotonic() < deadline, f"{last} run and wait, not {(running, waiting)}"
+            time.sleep(0.01)
+
+    def wait_for_drain(self) -> None:
+        """Wait until its log says that it drains, from when on it takes no request."""
+        deadline = time.monotonic() + 60
+        while "draining" not in self.log.read_text():
+            assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
 
     def terminate(self) -> int:

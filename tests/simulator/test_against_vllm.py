@@ -1,4 +1,4 @@
-"""The simulator's lists beside those of the real vLLM; collected only where `make calibrate` has installed it."""
+"""The simulator's lists beside those of the real vLLM; `make calibrate` asks for them, and installs it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rehearsal import vllm
 from rehearsal.places import Places
 from rehearsal.simulator import flags
 from tests.simulator import versions
+
+pytestmark = pytest.mark.vllm
 
 Flag = dict[str, Any]
 

@@ -1,14 +1,14 @@
-"""What an engine must do for the rest of the system: asked of the simulator, and of the real vLLM where it is there.
+"""What an engine must do for the rest of the system: asked of the simulator, and by `make calibrate` of the real vLLM.
 
-`make calibrate` installs it. Each engine is started three times, since the real one takes a minute or more for it: a
-first one with keys from a file and limits, which ends in a drain; a second one without; and what does not start.
+Each engine is started three times, since the real one takes a minute or more for it: a first one with keys from a file
+and limits, which ends in a drain; a second one without; and what does not start.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -19,9 +19,9 @@ import httpx
 import openai
 import pytest
 
-from tests.figures import FIGURES
+from tests.figures import CONTRACT, FIGURES
 from tests.simulator import engines
-from tests.simulator.engines import KEY, MODEL, Engine, Kind
+from tests.simulator.engines import KEY, MODEL, Engine, Kind, Reply
 
 # The real engine's start is part of its first test, and may be slow beside other work.
 pytestmark = pytest.mark.timeout(1800)
@@ -45,7 +45,13 @@ class Started:
     answers: tuple[int, ...]
 
 
-@pytest.fixture(scope="module", params=engines.installed(), ids=lambda kind: kind.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, id=kind.name, marks=() if kind is engines.SIMULATOR else pytest.mark.vllm)
+        for kind in engines.installed()
+    ],
+)
 def kind(request: pytest.FixtureRequest) -> Kind:
     found: Kind = request.param
     return found
@@ -53,7 +59,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture(autouse=True)
 def counted(kind: Kind) -> None:
-    FIGURES[f"contract asked of {kind.name}"] += 1
+    FIGURES[f"{CONTRACT}{kind.name}"] += 1
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def started(kind: Kind, model_folder: Path, tmp_path_factory: pytest.TempPathFac
     # As the program writes it: JSON is YAML too.
     keys.write_text(json.dumps({"api-key": [KEY, SECOND_KEY]}))
     flags = ("--max-model-len=512", "--max-num-seqs", "2", f"--max-num-queued-reqs={IN_FLIGHT}")
-    more = ("--shutdown-timeout=60", "--config", str(keys))
+    more = ("--shutdown-timeout=300", "--config", str(keys))
     slow = {"SIMULATOR_LOAD_MBPS": "20", "VLLM_API_KEY": ENVIRONMENTS_KEY}
     engine = engines.spawn(model_folder, folder / "log", *flags, *more, port=engines.free_port(), kind=kind, **slow)
     with engines.ended(engine):
@@ -282,6 +288,7 @@ def test_a_head_request_is_not_served_where_a_get_is(engine: Engine) -> None:
         ({"temperature": 3}, 400, "BadRequestError", "temperature must be in [0, 2], got 3"),
         ({"top_p": 2}, 400, "BadRequestError", "top_p must be in (0, 1], got 2"),
         ({"stop": ""}, 400, "BadRequestError", "stop cannot contain an empty string."),
+        ({"stop": ["a", "e", "i", "o", "u"]}, 400, "Bad Request", "at most 4 items"),
         ({"stop": 3}, 400, "Bad Request", "Input should be a valid string"),
         ({"stream_options": {"include_usage": True}}, 400, "BadRequestError", "only be defined when `stream=True`."),
         ({"messages": []}, 400, "BadRequestError", ""),
@@ -307,7 +314,7 @@ def test_a_request_that_cannot_be_served_is_refused_with_the_reason(
     "fields",
     [
         {"max_tokens": "1"},
-        {"max_tokens": 512, "stop": ["a", "e", "i", "o", "u"], "max_completion_tokens": 1},
+        {"max_tokens": 512, "stop": ["a", "e", "i", "o"], "max_completion_tokens": 1},
         {"max_tokens": 2, "max_completion_tokens": 1},
         {"model": ""},
         {"nonsense": 1},
@@ -380,23 +387,32 @@ def test_requests_in_flight_beyond_the_limit_are_refused_with_503(engine: Engine
 
 def test_sigterm_lets_all_streams_end_within_the_shutdown_timeout_and_takes_no_new_ones(engine: Engine) -> None:
     # The last one that is asked of the first engine.
-    with ThreadPoolExecutor(3) as clients:
-        replies = [clients.submit(engine.stream, PROMPT, tokens=LONG) for _ in range(3)]
-        engine.wait_for_requests(running=2, waiting=1)
+    with ThreadPoolExecutor(IN_FLIGHT - 1) as clients:
+        replies = [clients.submit(engine.stream, PROMPT, tokens=LONG) for _ in range(IN_FLIGHT - 1)]
+        engine.wait_for_requests(running=2, waiting=IN_FLIGHT - 3)
         engine.process.terminate()
+        # Not by asking: what arrives before the signal is let in, and would wait until all streams have ended.
+        engine.wait_for_drain()
 
-        while (refused := engine.chat()).status_code == httpx.codes.OK:
-            assert engine.process.poll() is None
+        refused = engine.chat()
         assert engines.healthy(engine)
         assert engine.metric("vllm:num_requests_running") > 0
 
         assert {(reply.result().finish_reason, reply.result().tokens) for reply in replies} == {("length", LONG)}
     assert refused.status_code == httpx.codes.INTERNAL_SERVER_ERROR
     assert refused.json()["error"]["message"] == "cannot schedule new futures after shutdown"
-    assert engine.process.wait(timeout=120) == 0
+    assert engine.process.wait(timeout=300) == 0
 
 
-def test_without_a_shutdown_timeout_sigterm_aborts_every_stream_and_a_key_may_come_from_the_environment(
+def end_of(reply: Future[Reply]) -> str:
+    """How a stream has ended: its finish reason, or cut where the engine was gone before it had said one."""
+    try:
+        return reply.result().finish_reason or "cut"
+    except (openai.APIError, httpx.TransportError):
+        return "cut"
+
+
+def test_without_a_shutdown_timeout_sigterm_ends_every_stream_early_and_a_key_may_come_from_the_environment(
     kind: Kind, model_folder: Path, tmp_path: Path
 ) -> None:
     with (
@@ -409,9 +425,9 @@ def test_without_a_shutdown_timeout_sigterm_aborts_every_stream_and_a_key_may_co
 
         assert engine.terminate() == 0
 
-        ended = [reply.result() for reply in replies]
-    assert {reply.finish_reason for reply in ended} == {"abort"}
-    assert all(reply.tokens is not None and reply.tokens < ENDLESS for reply in ended)
+        ends = {end_of(reply) for reply in replies}
+    # The real one kills the process that makes the tokens at once, so that whether it can say so is chance.
+    assert ends == {"abort"} if kind is engines.SIMULATOR else ends <= {"abort", "cut"}
 
 
 def test_what_cannot_be_started_ends_with_the_exit_code_of_its_reason(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout
 from rehearsal.cluster.templates import render
-from rehearsal.images import BUSYBOX, COREDNS, PROVISIONER
+from rehearsal.images import BUSYBOX, COREDNS, NETWORK_POLICIES, PROVISIONER
 from rehearsal.kubectl import Kubectl
 
-MANIFESTS = ("rbac.yaml.j2", "coredns.yaml.j2", "storage.yaml.j2", "hub.yaml.j2")
+MANIFESTS = ("rbac.yaml.j2", "network-policies.yaml.j2", "coredns.yaml.j2", "storage.yaml.j2", "hub.yaml.j2")
 WAIT = "120s"
 
 
@@ -25,6 +25,7 @@ def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
             control=layout.network.control,
             hub_port=hub_port,
             coredns=COREDNS,
+            network_policies=NETWORK_POLICIES,
             provisioner=PROVISIONER,
             busybox=BUSYBOX,
         )
@@ -37,3 +38,4 @@ def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
     kubectl.read("wait", "--for=condition=Ready", *nodes, f"--timeout={WAIT}")
     for namespace, deployment in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
         kubectl.read("rollout", "status", f"deployment/{deployment}", f"-n={namespace}", f"--timeout={WAIT}")
+    kubectl.read("rollout", "status", "daemonset/kube-network-policies", "-n=kube-system", f"--timeout={WAIT}")
