@@ -360,8 +360,8 @@ def test_no_part_of_a_section_that_holds_a_secret_is_shown() -> None:
     found = mistakes(config, frozenset({"models"}))
     assert found == [
         (
-            "inference:models: holds a secret; allowed: plain values; the secrets are inference:hfToken and inference:apiKeys; "
-            "take the value under secure: out of the stack file"
+            "inference:models: holds a secret; allowed: plain values; the secrets are inference:hfToken "
+            "and inference:apiKeys; take the value under secure: out of the stack file"
         )
     ]
 
