@@ -1,7 +1,7 @@
 # What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview rehearse-aws model-facts env toolchain calibrate test test-fast lint format bench setup
+.PHONY: help up down status preview rehearse-aws model-facts env toolchain calibrate rehearse test test-fast lint format bench setup
 
 # CI runners and services have no HOME.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
@@ -45,6 +45,10 @@ env: setup ## What plain pulumi and kubectl need: eval "$$(make -s env)"
 toolchain: setup ## Build ahead all that `make up` builds once
 	@$(PYTHON) -m rehearsal toolchain
 
+rehearse: setup ## Rollouts and faults of four replicas under thousands of streams, on a cluster of its own
+	@$(PYTHON) -m rehearsal toolchain
+	@$(PYTHON) -m pytest -m rehearse tests/cluster
+
 test: setup lint ## Everything that CI runs, on an embedded cluster of its own
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest
@@ -54,7 +58,7 @@ calibrate: setup ## Ask the simulator and the real vLLM the same questions; inst
 	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest -m "not cluster and not engine and not vllm"
+	@$(PYTHON) -m pytest -m "not cluster and not engine and not vllm and not rehearse"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

@@ -102,5 +102,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{name}: {count}")
     if [name for name in FIGURES if name.startswith(CONTRACT)] == [f"{CONTRACT}the simulator"]:
         terminalreporter.line("real vLLM: not asked here; make calibrate")
+    if FIGURES and not SCENARIOS:
+        terminalreporter.line("rollouts and faults under thousands of streams: not run here; make rehearse")
     for title, figures in SCENARIOS.items():
         terminalreporter.line(f"{title}: {figures}")

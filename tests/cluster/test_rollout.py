@@ -25,7 +25,7 @@ from tests.cluster.scenarios import (
 )
 from tests.figures import FIGURES
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.rehearse]
 
 
 def context_length(rehearsed: Rehearsed) -> int:

@@ -21,7 +21,7 @@ from rehearsal.understudy import deployment_of, engine, policy_of, service_of
 from tests.cluster.rehearsed import Rehearsed
 from tests.cluster.scenarios import HERE, LOAD, applied, eventually, note, rolled_out
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.rehearse]
 Spec = dict[str, Any]
 # Six at a time: so many tokens that this machine makes them all.
 SMALL = replace(LOAD, streams=1, rate=12, tokens=8, long_every=8)
