@@ -38,6 +38,8 @@ class Part:
     """A command that ends when the process may stop; without it a sleep."""
     revision: str = POD_HASH
     """Label of the revision that it is of."""
+    group: str | None = None
+    """Label that the pods of one replica share, where there are several."""
 
 
 WHOLE: Final = Part()
@@ -79,7 +81,7 @@ def pod_spec(
         tolerations=[placement.toleration],
         runtime_class_name=placement.runtime_class,
         affinity=k8s.core.v1.AffinityArgs(pod_affinity=beside_the_volume(name, one_node)) if one_node else None,
-        topology_spread_constraints=None if one_node else spread(selector(name, model), part.revision),
+        topology_spread_constraints=None if one_node else spread(selector(name, model), part.revision, part.group),
         security_context=pod.pod_security(engine.port),
         termination_grace_period_seconds=grace_seconds(model),
         init_containers=list(weights.init_containers) or None,

@@ -21,6 +21,7 @@ from components.settings import Model
 API_VERSION: Final = "leaderworkerset.x-k8s.io/v1"
 # No group is replaced in place, so that its name tells the revision.
 REVISION: Final = "leaderworkerset.sigs.k8s.io/name"
+GROUP: Final = "leaderworkerset.sigs.k8s.io/group-key"
 LEADERS: Final = {"leaderworkerset.sigs.k8s.io/worker-index": "0"}
 """Label of the pods that requests go to, which LeaderWorkerSet gives."""
 
@@ -41,13 +42,13 @@ while refused < 2:
 
 def leader(model: Model) -> Part:
     """The pod that requests go to."""
-    return Part(arguments=_arguments(model).leader, revision=REVISION)
+    return Part(arguments=_arguments(model).leader, revision=REVISION, group=GROUP)
 
 
 def worker(model: Model) -> Part:
     """The pods beside it, which nobody asks anything."""
     wait = ("python3", "-c", _WAIT.format(port=engine_of(model).port))
-    return Part(arguments=_arguments(model).worker, serves=False, pre_stop=wait, revision=REVISION)
+    return Part(arguments=_arguments(model).worker, serves=False, pre_stop=wait, revision=REVISION, group=GROUP)
 
 
 def _arguments(model: Model) -> MultiNode:

@@ -12,18 +12,25 @@ POD_HASH: Final = "pod-template-hash"
 """The label by which a Deployment tells the pods of one revision from those of another."""
 
 
-def spread(selector: dict[str, str], revision: str = POD_HASH) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
+def spread(
+    selector: dict[str, str], revision: str = POD_HASH, group: str | None = None
+) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
     """Over nodes and over zones, each revision by itself: the replicas of the revision before are about to go.
 
-    A preference, so that a pool of one node still takes them all, and one with a single node left the surge.
+    A preference, so that a pool of one node still takes them all, and one with a single node left the surge. Not so for
+    the pods of one replica, which the label `group` tells: each has a node of its own.
     """
-    return [
-        k8s.core.v1.TopologySpreadConstraintArgs(
-            topology_key=topology,
-            max_skew=1,
-            when_unsatisfiable="ScheduleAnyway",
-            label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
-            match_label_keys=[revision],
-        )
-        for topology in TOPOLOGIES
-    ]
+    wished = [_constraint(topology, selector, revision, "ScheduleAnyway") for topology in TOPOLOGIES]
+    return wished if group is None else [_constraint(TOPOLOGIES[0], selector, group, "DoNotSchedule"), *wished]
+
+
+def _constraint(
+    topology: str, selector: dict[str, str], key: str, otherwise: str
+) -> k8s.core.v1.TopologySpreadConstraintArgs:
+    return k8s.core.v1.TopologySpreadConstraintArgs(
+        topology_key=topology,
+        max_skew=1,
+        when_unsatisfiable=otherwise,
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+        match_label_keys=[key],
+    )

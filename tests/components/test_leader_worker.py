@@ -80,7 +80,7 @@ def test_every_pod_has_all_gpus_of_its_node_and_the_labels_of_the_model(spec: An
         assert labels["app.kubernetes.io/component"] == "engine"
         assert labels["app.kubernetes.io/instance"] == "chat"
         pod = spec["leaderWorkerTemplate"][f"{part}Template"]["spec"]
-        assert [each["matchLabelKeys"] for each in pod["topologySpreadConstraints"]] == 2 * [
+        assert [each["matchLabelKeys"] for each in pod["topologySpreadConstraints"][1:]] == 2 * [
             ["leaderworkerset.sigs.k8s.io/name"]
         ]
 
@@ -124,3 +124,11 @@ def _accept(server: socket.socket) -> None:
             server.accept()[0].close()
         except OSError:
             return
+
+
+@pytest.mark.parametrize("part", ["leader", "worker"])
+def test_each_pod_of_a_replica_has_a_node_of_its_own(spec: Any, part: str) -> None:
+    """With GPUs to spare the scheduler would put both on one."""
+    alone, *_ = spec["leaderWorkerTemplate"][f"{part}Template"]["spec"]["topologySpreadConstraints"]
+    assert (alone["topologyKey"], alone["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+    assert (alone["maxSkew"], alone["matchLabelKeys"]) == (1, ["leaderworkerset.sigs.k8s.io/group-key"])
