@@ -38,6 +38,10 @@ class Builder:
             "LIBRARIES": f"{self.unpacked}/usr/lib/{architecture}:{self.unpacked}/lib/{architecture}",
             "SYSTEM": f"/usr/lib/{architecture}",
             "CONTAINERS_STORAGE_CONF": str(self._write("storage.conf", self._storage())),
+            # Without it buildah makes its networks' folder in the host's /etc.
+            "CONTAINERS_CONF": str(
+                self._write("containers.conf", f'[network]\nnetwork_config_dir = "{self.folder}/cni"\n')
+            ),
             "CONTAINERS_REGISTRIES_CONF": str(self._write("registries.conf", "unqualified-search-registries = []\n")),
             "TMPDIR": str(self.folder),
             "HOME": str(self.folder),
