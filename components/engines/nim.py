@@ -10,7 +10,6 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from components.engines import ask, vllm
-from components.engines.homes import python_home
 from components.engines.profile import FOLDERS, Drain, Engine
 from components.engines.reasons import FIXED, IN_CLEAR, because, set_by
 
@@ -31,16 +30,13 @@ def environment(name: str, model: Model, weights_path: str, home: str) -> dict[s
         else {"NIM_MODEL_PATH": weights_path, "NIM_MODEL_NAME": weights_path, "NIM_CACHE_PATH": f"{home}/.cache/nim"}
     )
     return {
-        **python_home(home),
+        **vllm.environment(name, model, weights_path, home),
         **weights,
         "NIM_MAX_MODEL_LEN": str(model.context_length),
         "NIM_PASSTHROUGH_ARGS": shlex.join([*vllm.options(model, weights_path), *model.engine_args]),
         "NIM_SERVED_MODEL_NAME": name,
         "NIM_SERVER_PORT": str(PORT),
         "NIM_TENSOR_PARALLEL_SIZE": str(model.gpus),
-        "VLLM_CACHE_ROOT": f"{home}/.cache/vllm",
-        "VLLM_CONFIG_ROOT": f"{home}/.config/vllm",
-        "VLLM_NO_USAGE_STATS": "1",
     }
 
 

@@ -72,7 +72,7 @@ class Tools:
 def ensure_cli(places: Places) -> Tools:
     """`pulumi` and `kubectl`, installed or built; and what Pulumi's Python programs are started with."""
     pinned = pins()
-    with _locked(places):
+    with one_builder(places):
         pulumi = _installed("pulumi", ["version"], pinned.program("pulumi").version)
         kubectl = _installed_kubectl(pinned.program("kubectl").version)
         if pulumi is None:
@@ -89,7 +89,7 @@ def ensure_cli(places: Places) -> Tools:
 def ensure_cluster(places: Places, addons: Iterable[Addon] = ()) -> None:
     """Everything that the embedded cluster is made of, and these addons."""
     pinned = pins()
-    with _locked(places):
+    with one_builder(places):
         unpack(
             pinned.debian.packages,
             places.debs,
@@ -104,7 +104,7 @@ def ensure_cluster(places: Places, addons: Iterable[Addon] = ()) -> None:
 def ensure_registry(places: Places) -> Path:
     """Debian's docker-registry, which OCI artifacts are pushed to and pulled from; gives the executable."""
     pinned, folder = pins().registry, places.cache / "registry"
-    with _locked(places):
+    with one_builder(places):
         unpack(pinned.packages, folder, title="docker-registry", about_s=pinned.seconds)
     return folder / "usr/bin/docker-registry"
 
@@ -112,7 +112,7 @@ def ensure_registry(places: Places) -> Path:
 def ensure_buildah(places: Places) -> Path:
     """Debian's buildah and what it needs; gives the folder that they are unpacked in."""
     pinned, folder = pins().buildah, places.cache / "buildah"
-    with _locked(places):
+    with one_builder(places):
         unpack(pinned.packages, folder, title="buildah", about_s=pinned.seconds)
     return folder
 
@@ -137,7 +137,7 @@ def go_caches() -> dict[Path, int]:
     return {Path(modules): 4 << 30, Path(builds): 6 << 30}
 
 
-def _locked(places: Places) -> AbstractContextManager[None]:
+def one_builder(places: Places) -> AbstractContextManager[None]:
     """One builder at a time; a second one (`make test` beside `make up`) waits and then finds everything built."""
     places.bin.mkdir(parents=True, exist_ok=True)
     return locked(places.cache / "lock", what="builds the toolchain")
@@ -213,6 +213,7 @@ __all__ = [
     "ensure_registry",
     "ensure_vllm",
     "library_path",
+    "one_builder",
     "pins",
     "version_of",
 ]

@@ -126,12 +126,15 @@ def _copy_manifests(program: GoProgram, aside: Path, destination: Path) -> None:
     """Put the program's manifests beside it, where they are found without Go."""
     if program.manifests:
         copy, target = aside / "manifests", manifests(program.name, destination)
-        # Without its modes: Go's module cache is read-only.
-        folder = source(program.folder, program.manifests.module) / program.manifests.folder
-        shutil.copytree(folder, copy, copy_function=shutil.copyfile)
-        run("chmod", "-R", "u+w", copy)
+        _copy(source(program.folder, program.manifests.module) / program.manifests.folder, copy)
         shutil.rmtree(target, ignore_errors=True)
         copy.replace(target)
+
+
+def _copy(folder: Path | str, copy: Path) -> None:
+    """Copy a folder of Go's module cache, which is read-only, without its modes."""
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    run("chmod", "-R", "u+w", copy)
 
 
 def _patched(program: GoProgram, aside: Path) -> tuple[str, ...]:
@@ -151,9 +154,7 @@ def _patched(program: GoProgram, aside: Path) -> tuple[str, ...]:
         module, root, folder = answer.split()
         copy = aside / "patched" / module
         if not copy.exists():
-            # Without its modes: Go's module cache is read-only.
-            shutil.copytree(root, copy, copy_function=shutil.copyfile)
-            run("chmod", "-R", "u+w", copy)
+            _copy(root, copy)
             go(program.module, "mod", "edit", f"-replace={module}={copy}", str(aside / "go.mod"))
         shutil.copyfile(file, copy / Path(folder).relative_to(root) / file.name)
     return (f"-modfile={aside}/go.mod",)

@@ -6,9 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.lock import locked
 from rehearsal.places import Places
-from rehearsal.toolchain import golang, pins, python
+from rehearsal.toolchain import golang, one_builder, pins, python
 
 CHECKOV = golang.FOLDER / "checkov.txt"
 CHECKOV_SECONDS = 20
@@ -31,8 +30,7 @@ class Judges:
 
 def ensure(places: Places) -> Judges:
     """Have the programs built or installed in the cache."""
-    places.bin.mkdir(parents=True, exist_ok=True)
-    with locked(places.cache / "lock", what="builds the toolchain"):
+    with one_builder(places):
         for name in ("pod-security", "kube-score"):
             golang.build(pins().program(name), places.bin)
         checkov = places.cache / "checkov"
