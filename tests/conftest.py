@@ -14,9 +14,11 @@ from hypothesis import settings
 from tests.cluster.rehearsed import Rehearsed, host_state
 from tests.figures import CONTRACT, FIGURES, SCENARIOS
 
-# In this order, after all others: what a healthy cluster does should not have to be read out of a mended one, and the
-# last of the faults makes a new cluster, whose stack these then change for good.
+# Of the tests on a cluster these come last, in this order: what a healthy cluster does should not have to be read out
+# of a mended one, and the last of the faults makes a new cluster, whose stack these then change for good.
 LAST = ("test_faults.py", "test_rollout.py", "test_disruptions.py", "test_rollout_mutations.py")
+# `make up` first: it is a person's first command, and what it shows comes soonest.
+FIRST = ("test_make_up.py",)
 
 
 # How long an example takes says nothing of the code on a machine that does other things as well.
@@ -28,7 +30,7 @@ settings.load_profile("busy")
 def rehearsed() -> Iterator[Rehearsed]:
     """A copy of the checkout with a cluster of its own, on which `make up` has run.
 
-    At the end: no log may tell of a component that broke, and `make down` must leave the host as it was.
+    At the end: no log may tell of an error that nobody expects, and `make down` must leave the host as it was.
     """
     before = host_state()
     # Short, because the path of a Unix socket has 107 characters at most.
@@ -37,12 +39,19 @@ def rehearsed() -> Iterator[Rehearsed]:
         try:
             rehearsal.first_up = rehearsal.make("up")
             yield rehearsal
-            broken = rehearsal.broken()
+            errors = rehearsal.unexpected_errors() if rehearsal.errors is None else rehearsal.errors
+            broken = [*rehearsal.broken(), *errors]
         finally:
             rehearsal.make("down")
         after = host_state()
     assert not broken, "\n".join(broken)
     assert after == before
+
+
+@pytest.fixture(scope="session")
+def logs_read(rehearsed: Rehearsed) -> None:
+    """For tests that kill parts of the cluster: what the logs tell from then on is no sign of anything."""
+    rehearsed.errors = rehearsed.unexpected_errors()
 
 
 @pytest.fixture(scope="session")
@@ -90,8 +99,28 @@ def pulumi_env(rehearsed: Rehearsed, tmp_path: Path) -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Faults last, and after them what takes the stack for itself."""
-    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
+    """What waits for a cluster first, beside which the rest finds the processor idle; faults after what is healthy."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int]:
+    name = item.path.name
+    late = LAST.index(name) + 1 if name in LAST else 0
+    return item.get_closest_marker("cluster") is None, -1 if name in FIRST else late
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what this process has counted to the one that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput |= {"figures": dict(FIGURES), "scenarios": SCENARIOS}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what one of several processes has counted."""
+    counted = getattr(node, "workeroutput", {})
+    FIGURES.update(counted.get("figures", {}))
+    SCENARIOS.update(counted.get("scenarios", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,9 +29,12 @@ from rehearsal.places import CHECKOUT, Places
 from rehearsal.toolchain import library_path
 from tests.figures import FIGURES
 
-# Of this test run alone: another may be under way on this host, beside a cluster that somebody uses.
+# Of this test process alone: others may be under way on this host, and a cluster that somebody uses. The processes of
+# one run are numbered, so that no two of them come upon the same network.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 NAME = f"it-{os.getpid() % 100_000}"
-NETWORK = f"10.{100 + os.getpid() % 100}.0.0/16"
+NETWORK = f"10.{100 + (zlib.crc32(_RUN.encode()) + _NUMBER) % 100}.0.0/16"
 CONTROL = NETWORK.replace(".0.0/16", ".0.1")
 
 # Lines of the components' logs that would be an error elsewhere, each with its reason.
@@ -70,6 +74,8 @@ class Rehearsed:
     state: Path
     ports_before: set[int] = field(default_factory=set)
     first_up: subprocess.CompletedProcess[str] | None = field(default=None)
+    errors: list[str] | None = field(default=None)
+    """Unexpected lines of the logs before parts of the cluster were killed: what comes afterwards tells of that."""
 
     @classmethod
     def copy_into(cls, folder: Path) -> Rehearsed:
@@ -172,8 +178,8 @@ class Rehearsed:
         )
         return done.stdout
 
-    def kubectl(self, *arguments: str, ok: bool = True) -> str:
-        """Run kubectl as the cluster's administrator and give what it prints."""
+    def kubectl(self, *arguments: str, ok: bool | None = True) -> str:
+        """Run kubectl as the cluster's administrator and give what it prints; with `ok` None it may fail."""
         done = subprocess.run(
             self.client.command(*arguments),
             env={**os.environ, **self.client.environment},
@@ -182,7 +188,7 @@ class Rehearsed:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert (done.returncode == 0) is ok, f"kubectl {' '.join(arguments)}: {done.stdout}"
+        assert ok is None or (done.returncode == 0) is ok, f"kubectl {' '.join(arguments)}: {done.stdout}"
         return done.stdout
 
     def get(self, *arguments: str) -> Any:

@@ -29,7 +29,7 @@ from tests.cluster.scenarios import (
 )
 from tests.figures import FIGURES
 
-pytestmark = [pytest.mark.cluster, pytest.mark.rehearse]
+pytestmark = [pytest.mark.cluster, pytest.mark.rehearse, pytest.mark.usefixtures("logs_read")]
 NOTICED_S = 10.0
 """After a death: until the last node has stopped to send new connections there, on a busy machine."""
 

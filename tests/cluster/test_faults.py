@@ -18,7 +18,7 @@ from rehearsal.nvml import inject_xid
 from tests.cluster.rehearsed import NETWORK, Rehearsed, host_state
 from tests.figures import FIGURES
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("logs_read")]
 
 
 def test_failing_seeding_job_says_why_and_the_stack_stays_usable(rehearsed: Rehearsed) -> None:

@@ -181,9 +181,10 @@ def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehea
     """Kill -9 at random moments of one seeding; nothing is published before the last run, which completes it."""
     rehearsed.make("up")
     job = rehearsed.get("job", job_of(rehearsed, "seed"), "--namespace=inference")
-    spec = job["spec"]["template"]["spec"]
+    template = job["spec"]["template"]
     # A volume without the other revisions, whose files would only be linked.
-    claim = next(each["persistentVolumeClaim"] for each in spec["volumes"] if each["name"] == "weights")
+    volumes = template["spec"]["volumes"]
+    claim = next(each["persistentVolumeClaim"] for each in volumes if each["name"] == "weights")
     claim["claimName"] = KILLED
     choose = random.Random(20261121)  # noqa: S311 - the same times in every run
     killed = 0
@@ -192,14 +193,13 @@ def test_weights_come_whole_through_20_kills_of_the_seeding_pod(rehearsed: Rehea
         with hub_of(rehearsed) as hub:
             hub.inject({"kind": "throttle", "rate": 1_000_000})
             for number in range(KILLS):
-                apply(rehearsed, seeding_pod(f"{KILLED}-{number}", spec))
+                apply(rehearsed, seeding_pod(f"{KILLED}-{number}", template))
                 killed += kill_seeders(after_s=choose.uniform(0, 2))
                 rehearsed.kubectl("delete", "pod", f"{KILLED}-{number}", "--namespace=inference", "--now")
                 assert published(volume_of(rehearsed, KILLED)) == set()
             hub.inject()
-            apply(rehearsed, seeding_pod(KILLED, spec))
-            phase = "--for=jsonpath={.status.phase}=Succeeded"
-            rehearsed.kubectl("wait", f"pod/{KILLED}", "--namespace=inference", phase, f"--timeout={PATIENCE_S:.0f}s")
+            apply(rehearsed, seeding_pod(KILLED, template))
+            assert_succeeds(rehearsed, KILLED)
             shards = [request for request in hub.requests() if request["path"].endswith(".safetensors")]
         assert killed == KILLS
         # It went on where the others had stopped.
@@ -284,10 +284,31 @@ def pod(name: str, image: str, command: list[str], annotations: dict[str, str] |
     }
 
 
-def seeding_pod(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """The seeding Job's pod without its Job, which would wait longer after every kill."""
-    metadata = {"name": name, "namespace": "inference"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+def seeding_pod(name: str, template: dict[str, Any]) -> dict[str, Any]:
+    """The seeding Job's pod without its Job, which would wait longer after every kill.
+
+    With its labels, since a pod without them may reach nobody; without those by which the Job would know it.
+    """
+    of_the_job = ("batch.kubernetes.io/", "controller-uid", "job-name")
+    labels = {key: text for key, text in template["metadata"]["labels"].items() if not key.startswith(of_the_job)}
+    metadata = {"name": name, "namespace": "inference", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def assert_succeeds(rehearsed: Rehearsed, name: str) -> None:
+    """The pod ends well; if not, say what became of it."""
+    ended: dict[str, Any] = {}
+
+    def ends() -> bool:
+        ended.update(rehearsed.get("pod", name, "--namespace=inference")["status"])
+        return ended["phase"] in {"Succeeded", "Failed"}
+
+    try:
+        eventually(ends, f"pod {name} ended")
+        assert ended["phase"] == "Succeeded"
+    except AssertionError as failed:
+        log = rehearsed.kubectl("logs", name, "--namespace=inference", ok=None)
+        raise AssertionError(f"{failed}\n{json.dumps(ended)}\n{log}") from None
 
 
 def apply(rehearsed: Rehearsed, manifest: dict[str, Any]) -> None:
@@ -301,8 +322,7 @@ def copied(rehearsed: Rehearsed, files: dict[str, bytes]) -> str:
     binder["spec"]["volumes"] = [{"name": "shared", "persistentVolumeClaim": {"claimName": SHARED}}]
     binder["spec"]["containers"][0]["volumeMounts"] = [{"name": "shared", "mountPath": "/shared"}]
     apply(rehearsed, binder)
-    ended = "--for=jsonpath={.status.phase}=Succeeded"
-    rehearsed.kubectl("wait", "pod/binder", "--namespace=inference", ended, f"--timeout={PATIENCE_S:.0f}s")
+    assert_succeeds(rehearsed, "binder")
     rehearsed.kubectl("delete", "pod/binder", "--namespace=inference", "--now")
     folder = volume_of(rehearsed, SHARED) / "tiny"
     folder.mkdir()

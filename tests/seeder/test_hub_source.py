@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
+import random
 import ssl
 import time
 from pathlib import Path
@@ -22,7 +22,7 @@ from weight_seeder.sources.hub import HubSource
 from tests.seeder.answering import Answer, Asked, answering
 from tests.seeder.certificates import certify
 
-CONTENT = os.urandom(5 << 20)
+CONTENT = random.Random(1).randbytes(5 << 20)  # noqa: S311 - the same in every run
 FILE = File(
     path="model.safetensors",
     size=len(CONTENT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import time
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from weight_seeder.tally import Tally
 from weight_seeder.trailing import Trailing
 
 BLOCK = 1 << 20
-CONTENT = os.urandom(5 * BLOCK + 12345)
+CONTENT = random.Random(1).randbytes(5 * BLOCK + 12345)  # noqa: S311 - the same in every run
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
