@@ -25,17 +25,14 @@ GROUP: Final = "leaderworkerset.sigs.k8s.io/group-key"
 LEADERS: Final = {"leaderworkerset.sigs.k8s.io/worker-index": "0"}
 """Label of the pods that requests go to, which LeaderWorkerSet gives."""
 
-# All pods of a group are stopped at once, and a worker that stops cuts the leader's answers: it stays until the leader
-# has refused a connection, as it does when its drain is over, twice in a row; or else until it is killed.
+# All pods of a group are stopped at once, and a worker that stops cuts the leader's answers: it stays as long as the
+# processes of the two are connected, which they are until the leader's has drained and ended. The leader's name would
+# not do: it goes at once with the Service of its group.
 _WAIT: Final = """\
-import os, socket, time
-refused = 0
-while refused < 2:
-    try:
-        socket.create_connection((os.environ["LWS_LEADER_ADDRESS"], {port}), timeout=2).close()
-        refused = 0
-    except OSError:
-        refused += 1
+import pathlib, time
+tables = [path for name in ("tcp", "tcp6") if (path := pathlib.Path("/proc/net", name)).exists()]
+joined = lambda line: line[2].endswith(":{port:04X}") and line[3] == "01"
+while any(joined(line.split()) for table in tables for line in table.read_text().splitlines()[1:]):
     time.sleep(1)
 """
 
@@ -47,8 +44,9 @@ def leader(model: Model) -> Part:
 
 def worker(model: Model) -> Part:
     """The pods beside it, which nobody asks anything."""
-    wait = ("python3", "-c", _WAIT.format(port=engine_of(model).port))
-    return Part(arguments=_arguments(model).worker, serves=False, pre_stop=wait, revision=REVISION, group=GROUP)
+    told = _arguments(model)
+    wait = ("python3", "-c", _WAIT.format(port=told.port))
+    return Part(arguments=told.worker, serves=False, pre_stop=wait, revision=REVISION, group=GROUP)
 
 
 def _arguments(model: Model) -> MultiNode:

@@ -47,6 +47,8 @@ class MultiNode:
 
     leader: tuple[str, ...]
     worker: tuple[str, ...]
+    port: int
+    """The leader's, to which every worker's process is connected for as long as both run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,8 @@ IMAGE: Final = (
     "docker.io/vllm/vllm-openai:v0.31.0@sha256:c1c9f6fd5c109ba7f0546a59f5b2f15fb87f64c77782e90a27b648b42a8e67c3"
 )
 PORT: Final = 8000
+MASTER_PORT: Final = 29501
+"""The default of vllm/config/parallel.py, where PyTorch's store listens: each rank keeps its connection to it."""
 COMMAND: Final = ("vllm", "serve")
 DTYPES: Final = frozenset({"auto", "float16", "bfloat16", "float32"})
 QUANTIZATIONS: Final = frozenset({"awq", "fp8", "gptq"})
@@ -114,9 +116,10 @@ def multi_node(model: Model) -> MultiNode:
     nodes = str(model.nodes_per_replica)
     shared = (
         *("--pipeline-parallel-size", nodes, "--distributed-executor-backend", "mp", "--nnodes", nodes),
-        *("--master-addr", "$(LWS_LEADER_ADDRESS)", "--node-rank", "$(LWS_WORKER_INDEX)"),
+        *("--master-addr", "$(LWS_LEADER_ADDRESS)", "--master-port", str(MASTER_PORT)),
+        *("--node-rank", "$(LWS_WORKER_INDEX)"),
     )
-    return MultiNode(leader=shared, worker=(*shared, "--headless"))
+    return MultiNode(leader=shared, worker=(*shared, "--headless"), port=MASTER_PORT)
 
 
 ENGINE: Final = Engine(

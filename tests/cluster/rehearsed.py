@@ -53,6 +53,8 @@ EXPECTED = (
     r"Cache consistency check error.*resourceVersion for the provided list is too old",  # of a kind that nobody changed
     # since etcd last forgot old revisions: there is nothing to compare it with
     r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
+    r"Error getting updated StatefulSet from lister",  # as the line below, in other words
+    r"PreStop hook failed",  # the process ended while its hook still waited for just that
     r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
     r"broken pipe|context canceled|context deadline exceeded",  # a client that went away, or a request given up
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from rehearsal.answer import ask
 from tests.cluster.rehearsed import Rehearsed
-from tests.cluster.scenarios import HERE, UP, eventually
+from tests.cluster.scenarios import HERE, LOAD, UP, eventually, under_load
 
 pytestmark = pytest.mark.cluster
 LABEL = "leaderworkerset.sigs.k8s.io"
+FEW = replace(LOAD, streams=300, rate=10, tokens=25, long_tokens=300, long_every=10)
 CHANGES: dict[str, Any] = {
     "models.chat.nodesPerReplica": 2,
     "models.chat.replicas": {"min": 1, "max": 1},
@@ -78,3 +79,23 @@ def test_a_replica_takes_two_nodes_and_requests_go_to_the_first(grouped: Rehears
     assert {leader.node, worker.node} == {"l4-0", "l4-1"}
     eventually(lambda: asked(grouped) == {leader.address})
     assert ask(f"http://{grouped.address}/v1", "chat").tokens
+
+
+def test_another_revision_is_another_group_that_costs_no_stream(grouped: Rehearsed) -> None:
+    before = {pod.group for pod in pods(grouped)}
+    with under_load(grouped, "replica over two nodes replaced", FEW) as traffic:
+        grouped.configure("models.chat.contextLength", 2032)
+        grouped.pulumi(*UP)
+    assert not traffic.result.lost, traffic.result.summary()
+    assert before.isdisjoint({pod.group for pod in pods(grouped)})
+
+
+def test_a_group_that_loses_a_pod_is_made_anew_as_one(grouped: Rehearsed) -> None:
+    before = pods(grouped)
+    grouped.kubectl("delete", "pod", before[1].name, HERE, "--wait=false")
+
+    def anew() -> bool:
+        now = pods(grouped)
+        return [pod.ready for pod in now] == [True, True] and not {p.uid for p in now} & {p.uid for p in before}
+
+    eventually(anew, within_s=180)

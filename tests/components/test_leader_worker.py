@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -90,7 +89,7 @@ def test_the_engine_is_told_its_place_by_variables_that_leader_worker_set_gives(
     joined = " ".join(leading)
     assert "--tensor-parallel-size 8" in joined
     assert "--pipeline-parallel-size 2 --distributed-executor-backend mp --nnodes 2" in joined
-    assert "--master-addr $(LWS_LEADER_ADDRESS) --node-rank $(LWS_WORKER_INDEX)" in joined
+    assert "--master-addr $(LWS_LEADER_ADDRESS) --master-port 29501 --node-rank $(LWS_WORKER_INDEX)" in joined
     assert "--headless" not in leading
     assert working == [*leading, "--headless"]
 
@@ -101,29 +100,23 @@ def test_only_the_leader_is_probed(spec: Any) -> None:
     assert not probes & engine(spec, "worker").keys()
 
 
-def test_a_worker_stays_until_its_leader_has_drained(spec: Any) -> None:
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_worker_stays_until_its_leader_has_ended(spec: Any, family: socket.AddressFamily) -> None:
     """All pods of a group are stopped at once; a worker that goes first cuts the leader's answers."""
     _, flag, script = engine(spec, "worker")["lifecycle"]["preStop"]["exec"]["command"]
     assert flag == "-c"
-    with socket.create_server(("127.0.0.1", 0)) as leader:
+    with socket.create_server(("", 0), family=family) as leader:
         port = leader.getsockname()[1]
-        assert "8000" in script
-        accepting = threading.Thread(target=_accept, args=(leader,), daemon=True)
-        accepting.start()
-        waiting = subprocess.Popen(
-            [sys.executable, "-c", script.replace("8000", str(port))], env={"LWS_LEADER_ADDRESS": "127.0.0.1"}
-        )
-        time.sleep(3)
+        worker = socket.create_connection(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+        connected, _ = leader.accept()
+    with worker:
+        code = script.replace(":733D", f":{port:04X}")
+        assert code != script
+        waiting = subprocess.Popen([sys.executable, "-c", code])
+        time.sleep(2)
         assert waiting.poll() is None
-    assert waiting.wait(timeout=30) == 0
-
-
-def _accept(server: socket.socket) -> None:
-    while True:
-        try:
-            server.accept()[0].close()
-        except OSError:
-            return
+        connected.close()
+        assert waiting.wait(timeout=30) == 0
 
 
 @pytest.mark.parametrize("part", ["leader", "worker"])
