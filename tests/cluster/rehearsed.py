@@ -54,8 +54,12 @@ EXPECTED = (
     # since etcd last forgot old revisions: there is nothing to compare it with
     r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
     r"Error getting updated StatefulSet from lister",  # as the line below, in other words
+    r"ttrpc: closed",  # the container that was to be stopped had just ended
+    r"failed to sync configmap cache",  # a kubelet's own, for a pod that is new to it; it tries again
     r"PreStop hook failed",  # the process ended while its hook still waited for just that
     r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
+    r"loading OpenAPI spec for .*external\.metrics\.k8s\.io",  # KEDA's server of metrics is known before it serves
+    r"controller\.go:\d+\] \"Unhandled Error\" err=<$",  # of the same, which says why in the lines that follow
     r"broken pipe|context canceled|context deadline exceeded",  # a client that went away, or a request given up
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
 )

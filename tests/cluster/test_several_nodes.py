@@ -14,10 +14,12 @@ from tests.cluster.scenarios import HERE, LOAD, UP, eventually, under_load
 
 pytestmark = pytest.mark.cluster
 LABEL = "leaderworkerset.sigs.k8s.io"
-FEW = replace(LOAD, streams=300, rate=10, tokens=25, long_tokens=300, long_every=10)
+FEW = replace(LOAD, streams=300, rate=6, tokens=25, long_tokens=300, long_every=10)
 CHANGES: dict[str, Any] = {
     "models.chat.nodesPerReplica": 2,
     "models.chat.replicas": {"min": 1, "max": 1},
+    # None of the streams below has to wait for another.
+    "models.chat.concurrency": 128,
     "models.chat.drainSeconds": 60,
     "models.chat.rollout.minReadySeconds": 1,
 }
