@@ -49,7 +49,7 @@ toolchain: setup ## Build ahead all that `make up` builds once
 
 rehearse: setup ## Rollouts and faults of four replicas under thousands of streams, on a cluster of its own
 	@$(PYTHON) -m rehearsal toolchain
-	@$(PYTHON) -m pytest -m rehearse tests/cluster
+	@$(PYTHON) -m pytest -m "rehearse or scaling" tests/cluster
 
 test: setup lint ## Everything that CI runs, on embedded clusters of its own
 	@$(PYTHON) -m rehearsal toolchain
@@ -57,10 +57,11 @@ test: setup lint ## Everything that CI runs, on embedded clusters of its own
 
 calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
 	@$(PYTHON) -m rehearsal vllm
-	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py
+	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py \
+		tests/components/test_dashboard_live.py
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm and not rehearse"
+	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

@@ -14,10 +14,13 @@ from components.cluster import connect, namespace
 from components.front_door import endpoints
 from components.gpu_daemons import gpu_daemons
 from components.gpu_node_pool import gpu_pools
+from components.helm_addons import helm_addons
 from components.inference_server import InferenceServer
 from components.model_weights import ModelWeights
 from components.network_policies import network_policies
+from components.observability import observability
 from components.priority_classes import priority_classes
+from components.queue_scaler import queue_scalers
 from components.settings import api_keys, hub_token, load
 from components.storage import storages, volume_of
 from components.weight_cleaner import weight_cleaner
@@ -38,6 +41,8 @@ extras = key_extras(settings.models, api_keys(config), workloads, on_cluster)
 pools = gpu_pools(settings, connection, on_cluster)
 gpu_daemons(settings, [pool.placement for pool in pools.values()], on_cluster)
 priorities = priority_classes(settings, on_cluster)
+addons = helm_addons(settings, connection, on_cluster)
+observability(settings, workloads, on_cluster, after=addons.prometheus)
 stores = storages(settings, connection.eks, on_cluster)
 
 weights, servers = {}, {}
@@ -66,7 +71,8 @@ for name, model in settings.models.items():
         opts=on_cluster,
     )
 
+scalers = queue_scalers(settings, servers, addons, workloads, on_cluster)
 weight_cleaner(settings, weights, servers, workloads, policies, on_cluster)
 
 pulumi.export("namespace", workloads)
-pulumi.export("models", endpoints(settings, servers, workloads, on_cluster))
+pulumi.export("models", endpoints(settings, servers, scalers, workloads, on_cluster))

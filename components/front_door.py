@@ -14,6 +14,7 @@ from components import gateway_routes, ingress
 from components.engines import engine_of
 from components.inference_server import InferenceServer
 from components.pod import labels as pod_labels
+from components.queue_scaler import QueueScaler
 from components.settings import FrontDoor as Door
 from components.settings import Gateway, Model, Settings
 
@@ -52,10 +53,14 @@ class FrontDoor(pulumi.ComponentResource):
 def endpoints(
     settings: Settings,
     servers: Mapping[str, InferenceServer],
+    scalers: Mapping[str, QueueScaler],
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> dict[str, dict[str, pulumi.Input[str]]]:
-    """Where each model is reached: its Service and, where the settings want a front door, its URL outside."""
+    """Where each model is reached: its Service and, where the settings want a front door, its URL outside.
+
+    Inside the cluster, past what counts and holds the requests of a model nobody would wake it up.
+    """
     door = settings.gateway
     if door is not None:
         services = {name: server.service for name, server in servers.items()}
@@ -68,10 +73,11 @@ def endpoints(
             models_namespace=settings.namespace,
             opts=opts,
         )
+    held = {name: scaler.url for name, scaler in scalers.items() if scaler.url is not None}
     return {
         name: {
             "service": server.service,
-            "url": server.url,
+            "url": held.get(name, server.url),
             "model": name,
             **({"publicUrl": base_url(name, door)} if door else {}),
         }

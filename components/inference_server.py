@@ -28,7 +28,7 @@ class InferenceServer(pulumi.ComponentResource):
 
     service: pulumi.Output[str]
     url: pulumi.Output[str]
-    rolled_out: pulumi.Resource
+    rolled_out: k8s.apps.v1.Deployment | k8s.apiextensions.CustomResource
     """Ready when no replica of an earlier change is left."""
 
     def __init__(
@@ -85,6 +85,9 @@ class InferenceServer(pulumi.ComponentResource):
             # No input says so, but a replica that starts before the weights are whole cannot load them.
             depends_on=list(mounted.after),
             custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+            # The first ones are the program's, all further ones the scaler's. Left out they would be one, and a stack
+            # that begins to scale would drop to it: server-side apply resets a field that its only owner gives up.
+            ignore_changes=["spec.replicas"] if model.scaling else None,
         )
         self.rolled_out = (
             groups(

@@ -19,6 +19,7 @@ from components import egress
 from components.engines import engine_of
 from components.network_rules import Peer, Policy, Rule, policy_spec
 from components.pod import MANAGED_BY
+from components.scaling_target import counted_in_front
 from components.settings import EksCluster, InstanceStore, Model, Settings, parse_source
 from components.volume import digest
 from components.weight_seeder import METRICS_PORT
@@ -81,10 +82,14 @@ def _of_engines(settings: Settings) -> Policy:
     clients = tuple(Peer(cidr=each) for each in wanted.clients)
     gateway = (Peer(namespace=wanted.gateway_namespace),) if wanted.gateway_namespace else ()
     prometheus = (Peer(namespace=wanted.prometheus_namespace),) if wanted.prometheus_namespace else ()
+    holder = settings.autoscaling.http_add_on if settings.autoscaling else None
+    held = (
+        (Peer(namespace=holder.namespace),) if holder and any(map(counted_in_front, settings.models.values())) else ()
+    )
     ports = tuple(sorted({engine.port for engine in engines}))
     metrics = tuple(sorted({engine.metrics.port for engine in engines if engine.metrics}))
     inward = (
-        Rule(peers=(*gateway, *clients), ports=ports),
+        Rule(peers=(*gateway, *held, *clients), ports=ports),
         Rule(peers=prometheus, ports=metrics),
     )
     return Policy(

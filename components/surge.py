@@ -29,6 +29,11 @@ def surge_of(model: Model) -> int:
     return min(1 if surge == "auto" else surge, model.replicas.max)
 
 
+def replaced(model: Model) -> int:
+    """Replicas that a rollout may have to replace: those that are deployed, or that a scaler has made of them."""
+    return model.replicas.max if model.scaling else model.replicas.min
+
+
 def surges(models: Mapping[str, Model], *, nodes: int, gpus: int, one_node: Collection[str] = ()) -> dict[str, int]:
     """What `auto` is for those models of a pool that have it; the pool has `nodes` of so many GPUs each.
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from components.drain import grace_seconds
 from components.engines import engine_of
 from components.settings.source import parse_source
-from components.surge import surge_of
+from components.surge import replaced, surge_of
 from components.weights_timing import checking_seconds, read_seconds
 
 if TYPE_CHECKING:  # settings check times here, so that an import at run time would be a circle
@@ -95,7 +95,8 @@ def between_replicas(model: Model, *, seeds: bool = False) -> dict[str, int]:
 
 def rounds(model: Model) -> int:
     """Times that a rollout waits for new replicas before it goes on."""
-    return math.ceil(model.replicas.min / surge_of(model))
+    # A scaler's further groups come after the rollout, when the new set has its own.
+    return 1 if model.nodes_per_replica > 1 else math.ceil(replaced(model) / surge_of(model))
 
 
 def timing(model: Model, *, seeds: bool = False) -> Timing:

@@ -265,6 +265,7 @@ def build_toolchain() -> None:
     _toolchain(places, frozenset(Addon))
     toolchain.ensure_registry(places)
     toolchain.ensure_buildah(places)
+    toolchain.ensure_prometheus(places)
     judges.ensure(places)
 
 

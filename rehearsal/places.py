@@ -87,6 +87,11 @@ class Places:
         return self.state / "pulumi"
 
     @property
+    def reports(self) -> Path:
+        """Drawings of what became of scenarios; they stay."""
+        return self.state.parent / "inference-reports"
+
+    @property
     def stacks(self) -> Path:
         """Pulumi's file backend for stacks on the user's own cluster, where they use no other; it stays."""
         return self.state.parent / "inference-stacks"

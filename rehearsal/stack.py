@@ -127,7 +127,14 @@ def nodes(settings: Settings, *, engine: Path | None = None) -> tuple[NodeSpec, 
 def addons(settings: Settings) -> frozenset[Addon]:
     """What the stack needs in its cluster beyond what every cluster has."""
     several_nodes = any(model.nodes_per_replica > 1 for model in settings.models.values())
-    needed = {Addon.GATEWAY: settings.gateway is not None, Addon.LEADER_WORKER_SET: several_nodes}
+    scaler = settings.autoscaling
+    needed = {
+        Addon.GATEWAY: settings.gateway is not None,
+        Addon.LEADER_WORKER_SET: several_nodes,
+        Addon.PROMETHEUS: settings.monitoring is not None,
+        Addon.KEDA: scaler is not None,
+        Addon.HTTP_ADD_ON: scaler is not None and scaler.http_add_on is not None,
+    }
     return frozenset(addon for addon, is_needed in needed.items() if is_needed)
 
 

@@ -16,7 +16,7 @@ from tests.figures import CONTRACT, FIGURES, SCENARIOS
 
 # Of the tests on a cluster these come last, in this order: what a healthy cluster does should not have to be read out
 # of a mended one, and the last of the faults makes a new cluster, whose stack these then change for good.
-LAST = ("test_faults.py", "test_rollout.py", "test_disruptions.py", "test_rollout_mutations.py")
+LAST = ("test_faults.py", "test_rollout.py", "test_disruptions.py", "test_rollout_mutations.py", "test_scaling.py")
 # `make up` first: it is a person's first command, and what it shows comes soonest.
 FIRST = ("test_make_up.py",)
 
@@ -64,7 +64,6 @@ def kubeconfig(rehearsed: Rehearsed) -> Path:
 def four(rehearsed: Rehearsed) -> Iterator[Rehearsed]:
     """The rehearsal with four replicas of an engine that loads fast, and GPUs for as many again."""
     changes: dict[str, Any] = {
-        "gpuPools.l4.gpu.count": 4,
         "models.chat.replicas": {"min": 4, "max": 4},
         "models.chat.concurrency": 256,
         "models.chat.drainSeconds": 120,
@@ -80,13 +79,16 @@ def four(rehearsed: Rehearsed) -> Iterator[Rehearsed]:
         },
     }
     try:
-        for key, value in changes.items():
-            rehearsed.configure(key, value)
+        rehearsed.restore_configuration()
+        rehearsed.configure("gpuPools.l4.gpu.count", 4)
         rehearsed.make("up")
-        # They announce at their start what a node has.
+        # They announce at their start what a node has; no rollout finds room before.
         rehearsed.kubectl("delete", "pods", "--all", "--namespace=nvidia-device-plugin")
         enough = "--for=jsonpath={.status.allocatable.nvidia\\.com/gpu}=4"
         rehearsed.kubectl("wait", "nodes", "--selector=inference/gpu-pool=l4", enough, "--timeout=120s")
+        for key, value in changes.items():
+            rehearsed.configure(key, value)
+        rehearsed.make("up")
         yield rehearsed
     finally:
         rehearsed.restore_configuration()

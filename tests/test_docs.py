@@ -35,8 +35,12 @@ HOSTS: Final = {
     "chat.inference.svc",
     "hub.example.com",
     "huggingface.co",
+    "keda.sh",
+    "kedacore.github.io",
     "kubernetes.io",
     "lws.sigs.k8s.io",
+    "prometheus-community.github.io",
+    "prometheus-operated.monitoring.svc.cluster.local",
     "www.pulumi.com",
 }
 

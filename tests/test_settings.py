@@ -25,9 +25,9 @@ from tests.components.samples import (
 
 MODEL_KEYS = (
     "engine, triton, image, cuda, dtype, quantization, weightsFile, adapters, ngcKeySecret, source, gpus, "
-    "nodesPerReplica, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, weights, outputTokens, "
-    "tpotMillis, drainSeconds, preStopSeconds, probes, rollout, priorityClass, engineArgs, env, sharedMemory, "
-    "resources, readOnlyRoot, labels, annotations"
+    "nodesPerReplica, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, scaling, weights, "
+    "outputTokens, tpotMillis, objectives, drainSeconds, preStopSeconds, probes, rollout, priorityClass, engineArgs, "
+    "env, sharedMemory, resources, readOnlyRoot, labels, annotations"
 )
 NAMES = "lower-case letters, digits and hyphens, first a letter, at most 40 characters"
 IMAGES = "an image with a tag other than latest, or with a digest"
@@ -60,8 +60,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "namespce",
             "llm",
             "inference:namespce: is not a setting; did you mean namespace?; "
-            "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, priorityClasses, models, gateway, "
-            "networkPolicy, hfToken, apiKeys; "
+            "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, priorityClasses, autoscaling, "
+            "monitoring, models, gateway, networkPolicy, hfToken, apiKeys; "
             "rename it in the stack file, or remove it with: pulumi config rm --path 'inference:namespce'",
             id="an unknown section",
         ),

@@ -9,8 +9,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.aws import policies
-from components.aws.helm import NAMESPACE, release
 from components.aws.roles import associate, pod_role
+from components.helm import SYSTEM, release
 
 CHART: Final = "9.59.0"
 """Of https://kubernetes.github.io/autoscaler, August 2026; its own image is that of Kubernetes 1.35."""
@@ -46,13 +46,14 @@ class ClusterAutoscaler(pulumi.ComponentResource):
             tags=tags,
             parent=self,
         )
-        allowed = associate(name, role, namespace=NAMESPACE, cluster=cluster, tags=tags, parent=self)
+        allowed = associate(name, role, namespace=SYSTEM, cluster=cluster, tags=tags, parent=self)
         self.release = release(
             name,
             chart="cluster-autoscaler",
             version=CHART,
             repository="https://kubernetes.github.io/autoscaler",
             values=autoscaler_values(name, cluster_name, version, region, grace),
+            namespace=SYSTEM,
             parent=self,
             after=allowed,
         )

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.aws.helm import NAMESPACE, release
 from components.aws.karpenter_policy import karpenter_policy
 from components.aws.roles import Role, associate, karpenter_node_role, pod_role
+from components.helm import SYSTEM, release
 
 CHART: Final = "1.14.1"
 """Of oci://public.ecr.aws/karpenter; it supports Kubernetes 1.26 to 1.36."""
@@ -47,17 +47,24 @@ class Karpenter(pulumi.ComponentResource):
             tags=tags,
             parent=self,
         )
-        allowed = associate(name, role, namespace=NAMESPACE, cluster=cluster, tags=tags, parent=self)
+        allowed = associate(name, role, namespace=SYSTEM, cluster=cluster, tags=tags, parent=self)
         repository = "oci://public.ecr.aws/karpenter"
         # Helm never updates the CRDs that a chart brings along, so they are a chart of their own.
         crds = release(
-            f"{name}-crd", chart=f"{repository}/karpenter-crd", version=CHART, values={}, parent=self, after=[]
+            f"{name}-crd",
+            chart=f"{repository}/karpenter-crd",
+            version=CHART,
+            values={},
+            namespace=SYSTEM,
+            parent=self,
+            after=[],
         )
         self.release = release(
             name,
             chart=f"{repository}/karpenter",
             version=CHART,
             values=karpenter_values(name, cluster_name, replicas),
+            namespace=SYSTEM,
             parent=self,
             after=[crds, *nodes.grants, *allowed],
             skip_crds=True,

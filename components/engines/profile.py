@@ -39,6 +39,16 @@ class Metrics:
     """Share of the KV cache in use, 0 to 1."""
     ttft: str | None = None
     """Histogram of seconds to the first token."""
+    tpot: str | None = None
+    """Histogram of seconds per output token, of whole answers or from one token to the next."""
+    tokens: str | None = None
+    """Counter of the tokens of answers."""
+    progress: str | None = None
+    """Counter that moves with every step of a running answer, not at its end only."""
+    requests: str | None = None
+    """Counter of all requests that have ended."""
+    failures: tuple[str, ...] = ()
+    """Counters of those that the engine failed, rather than its client."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What is asked of Prometheus about a model, in the names that its engine has for it."""
+"""What is asked of Prometheus about a model, in the names that its engine has for it: each answer is one number."""
 
 from __future__ import annotations
 
@@ -7,18 +7,38 @@ from collections.abc import Mapping
 from components.engines.profile import Metrics
 
 
-def in_flight(metrics: Metrics, name: str, scraped: Mapping[str, str]) -> str:
-    """Requests of a model that wait or run, over all its replicas: one number, and 0 where there is none to scrape.
+def in_flight(metrics: Metrics, name: str, scraped: Mapping[str, str], *, zero: bool = False) -> str:
+    """Requests of a model that wait or run, over all its replicas.
 
     Those that only wait would be a bad signal: they are none as soon as there are enough replicas, every one of them
-    full. `scraped` are labels that the scraping adds, such as the namespace and the Service, for engines that do not
-    say which model they count.
+    full. `scraped` are labels that the scraping adds, such as the namespace and the model. Engines that have counted
+    nothing yet show nothing, which is 0 as long as one is scraped; where none is, the answer is empty, and no reason to
+    let replicas go. Only a model that may have no replica (`zero`) has 0 requests then.
     """
-    matchers = {**scraped, **({metrics.label: name} if metrics.label else {})}
-    return f"sum({_of(metrics.waiting, matchers)}) + sum({_of(metrics.running, matchers)}) or vector(0)"
+    demand = (
+        f"sum({_of(metrics.waiting, metrics, name, scraped)}) + sum({_of(metrics.running, metrics, name, scraped)})"
+    )
+    one_is_scraped = f"0 * sum({_with('up', {'container': 'engine', **scraped})} == 1)"
+    return f"{demand} or {'vector(0)' if zero else one_is_scraped}"
 
 
-def _of(metric: str, matchers: Mapping[str, str]) -> str:
+def ttft(histogram: str, metrics: Metrics, name: str, scraped: Mapping[str, str], *, seconds: int) -> str:
+    """Time to first token that 95 % of the requests of the last seconds have kept; NaN where there were none."""
+    buckets = _of(f"{histogram}_bucket", metrics, name, scraped)
+    return f"histogram_quantile(0.95, sum by (le) (rate({buckets}[{seconds}s])))"
+
+
+def kv_cache(share: str, metrics: Metrics, name: str, scraped: Mapping[str, str]) -> str:
+    """Share of the KV cache that is in use, 0 to 1, on average over the replicas."""
+    return f"avg({_of(share, metrics, name, scraped)})"
+
+
+def _of(metric: str, metrics: Metrics, name: str, scraped: Mapping[str, str]) -> str:
+    """The metric of the model, where its engine says which one it counts."""
+    return _with(metric, {**scraped, **({metrics.label: name} if metrics.label else {})})
+
+
+def _with(metric: str, matchers: Mapping[str, str]) -> str:
     """The metric with matchers beside those that it has itself."""
     name, _, own = metric.partition("{")
     given = (f'{label}="{value}"' for label, value in sorted(matchers.items()))

@@ -106,6 +106,12 @@ ENGINE: Final = Engine(
         label="model_name",
         kv_cache="sglang:token_usage",
         ttft="sglang:time_to_first_token_seconds",
+        tpot="sglang:inter_token_latency_seconds",
+        tokens="sglang:generation_tokens_total",
+        # The one above moves at an answer's end.
+        progress='sglang:realtime_tokens_total{mode="decode"}',
+        requests='sglang:http_responses_total{endpoint=~"/v1/.*"}',
+        failures=('sglang:http_responses_total{endpoint=~"/v1/.*",status_code=~"5.."}',),
     ),
     # CUDA graphs and a warm-up request, as with vLLM.
     start_seconds=65,

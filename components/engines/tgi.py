@@ -97,7 +97,20 @@ ENGINE: Final = Engine(
     },
     first_token=first_token,
     health_path="/health",
-    metrics=Metrics(path="/metrics", port=PORT, waiting="tgi_queue_size", running="tgi_batch_current_size", label=None),
+    # It measures no time to the first token, and of the KV cache nothing.
+    metrics=Metrics(
+        path="/metrics",
+        port=PORT,
+        waiting="tgi_queue_size",
+        running="tgi_batch_current_size",
+        label=None,
+        tpot="tgi_request_mean_time_per_token_duration",
+        tokens="tgi_request_generated_tokens_sum",
+        progress='tgi_batch_inference_count{method="decode"}',
+        requests="tgi_request_count",
+        # Not those of a client that has asked for too much, or has hung up.
+        failures=('tgi_request_failure{err!~"validation|dropped"}',),
+    ),
     # CUDA graphs and a warm-up that fills the memory.
     start_seconds=65,
     # The shards are stopped after the web server.

@@ -73,6 +73,8 @@ ENGINE: Final = Engine(
         running='nv_trt_llm_request_metrics{request_type="scheduled"}',
         # It has one, which holds the name of the backend's model in the repository.
         label=None,
+        # Its counters of requests count every step of an ensemble: no share of failures follows from them.
+        kv_cache='nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}',
     ),
     # Engines are built before; they are only loaded.
     start_seconds=60,

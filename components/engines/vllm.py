@@ -104,6 +104,16 @@ def metrics(path: str = "/metrics") -> Metrics:
         label="model_name",
         kv_cache="vllm:kv_cache_usage_perc",
         ttft="vllm:time_to_first_token_seconds",
+        tpot="vllm:request_time_per_output_token_seconds",
+        tokens="vllm:generation_tokens_total",
+        progress="vllm:generation_tokens_total",
+        requests='http_requests_total{handler=~"/v1/.*"}',
+        # Refused, or failed before an answer began; and in the middle of a stream, whose status was 200. An answer that
+        # is not streamed counts in both: better twice than not at all.
+        failures=(
+            'http_requests_total{handler=~"/v1/.*",status="5xx"}',
+            'vllm:request_success_total{finished_reason="error"}',
+        ),
     )
 
 

@@ -2,12 +2,19 @@
 
 from components.settings.access import FrontDoor, Gateway, Ingress, NetworkPolicy
 from components.settings.amounts import Resources
+from components.settings.autoscaling import Autoscaling
 from components.settings.eks import CreateCluster, EksCluster, SystemNodes
+from components.settings.helm import HelmAddon
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.load import SettingsError, load, parse
 from components.settings.model import Model, default_shared_memory
+from components.settings.monitoring import Monitoring
+from components.settings.objectives import Objectives
 from components.settings.pools import Disk, EksPool, ExistingPool, Gpu, GpuPool
+from components.settings.prometheus_auth import Auth as PrometheusAuth
+from components.settings.prometheus_auth import AwsAuth, BasicAuth, BearerAuth
 from components.settings.rollout import PriorityClass, Probe
+from components.settings.scaling import Pace, Scaling
 from components.settings.secrets import ApiKeys, api_keys, hub_token
 from components.settings.source import ModelSource, parse_source
 from components.settings.stack import Cluster, Settings
@@ -17,6 +24,10 @@ from components.settings.weights import DataSource, Weights
 
 __all__ = [
     "ApiKeys",
+    "Autoscaling",
+    "AwsAuth",
+    "BasicAuth",
+    "BearerAuth",
     "Cluster",
     "CreateCluster",
     "DataSource",
@@ -32,16 +43,22 @@ __all__ = [
     "Gp3",
     "Gpu",
     "GpuPool",
+    "HelmAddon",
     "Images",
     "Ingress",
     "InstanceStore",
     "KubernetesCluster",
     "Model",
     "ModelSource",
+    "Monitoring",
     "NetworkPolicy",
+    "Objectives",
+    "Pace",
     "PriorityClass",
     "Probe",
+    "PrometheusAuth",
     "Resources",
+    "Scaling",
     "Settings",
     "SettingsError",
     "Storage",

@@ -11,8 +11,10 @@ from components.facts import drivers, ec2
 from components.settings import (
     access_checks,
     engine_checks,
+    monitoring_checks,
     replica_checks,
     rollout_checks,
+    scaling_checks,
     storage_checks,
     weights_checks,
 )
@@ -25,7 +27,7 @@ from components.settings.schema import full_key
 from components.settings.stack import REGION_KEY, Settings
 from components.settings.storage import Efs, Fsx
 from components.settings.types import UNITS, cpus, size_bytes
-from components.surge import surge_of
+from components.surge import replaced, surge_of
 
 GIB: Final = UNITS["Gi"]
 GB: Final = 10**9
@@ -239,15 +241,17 @@ def _nodes_have_our_plugin(settings: Settings) -> Iterator[Mistake]:
 
 
 def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
-    """The replicas that always run, and those more of the rollout that takes most, each pod on one node.
+    """The replicas that may run, and those more of the rollout that takes most, each pod on one node.
 
-    For pools that this program sizes: whoever has a single GPU elsewhere may still want to serve one model from it.
+    Without a scaler for pools that this program sizes: whoever has a single GPU elsewhere may still want to serve one
+    model from it. A scaler that asks for more than there is leaves replicas pending, wherever the nodes come from.
     """
-    for name, pool in _eks_pools(settings):
+    for name, pool in settings.gpu_pools.items():
         here = {key: model for key, model in settings.models.items() if model.pool == name}
-        if not here:
+        scaled = any(model.scaling for model in here.values())
+        if not here or not (isinstance(pool, EksPool) or scaled):
             continue
-        always = [pod for model in here.values() for pod in _pods(model, model.replicas.min)]
+        always = [pod for model in here.values() for pod in _pods(model, replaced(model))]
         surge = max((_pods(model, surge_of(model)) for model in here.values()), key=sum)
         room = pool.gpu.count * settings.device_plugin.time_slicing
         needed = _nodes_for([*always, *surge], room)
@@ -257,9 +261,9 @@ def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
         gpus = f"{room} GPU{'' if room == 1 else 's'}{'' if pool.nodes == 1 else ' each'}"
         who = f"model {next(iter(here))} takes" if len(here) == 1 else f"models {', '.join(here)} take"
         yield refused(
-            ("gpuPools", name, "max"),
+            ("gpuPools", name, "max" if isinstance(pool, EksPool) else "nodes"),
             f"{has} {gpus}; {who} {sum(always)} and {sum(surge)} more for the surge of a rollout",
-            allowed=f"at least {needed}",
+            allowed=f"at least {needed}{', or a smaller replicas.max' if scaled else ''}",
             example=needed,
         )
 
@@ -398,6 +402,8 @@ CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     *replica_checks.CHECKS,
     *access_checks.CHECKS,
     *engine_checks.CHECKS,
+    *scaling_checks.CHECKS,
+    *monitoring_checks.CHECKS,
     _releases_are_not_ahead_of_the_cluster,
     _drivers_are_new_enough,
     _system_nodes_are_x86,

@@ -16,7 +16,9 @@ from components.settings.engine import (
     arguments_leave_ours_alone,
     variables_leave_ours_alone,
 )
+from components.settings.objectives import Objectives
 from components.settings.rollout import Probes, Replicas, Rollout
+from components.settings.scaling import Scaling
 from components.settings.section import SECTION, over, refusal
 from components.settings.types import (
     FRACTION,
@@ -119,6 +121,9 @@ class Model(BaseModel):
         default=0.9, description="Share of a GPU's memory that the engine takes."
     )
     replicas: Replicas = Field(default=Replicas(), description="Bounds of the replicas; min are deployed.")
+    scaling: Scaling | None = Field(
+        default=None, description="How it is scaled between them, in a stack with inference:autoscaling."
+    )
     weights: Weights = Field(default=Weights(), description="The volume with the weights.")
     output_tokens: Annotated[int, Field(ge=1, le=10_485_760), NOT_BOOL] | None = Field(
         default=None, description="Tokens of the longest answer, from which drainSeconds follows."
@@ -126,6 +131,7 @@ class Model(BaseModel):
     tpot_millis: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
         default=50, description="Time per output token that a full replica takes at most, in milliseconds."
     )
+    objectives: Objectives = Field(default=Objectives(), description="What its alerts and scorecard hold it to.")
     drain_seconds: Annotated[int, Field(ge=0, le=3600), NOT_BOOL] = Field(
         default_factory=default_drain,
         description="Time that running answers get to end after a replica is told to stop; without it outputTokens x "

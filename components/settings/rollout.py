@@ -16,7 +16,10 @@ class Replicas(BaseModel):
 
     model_config = SECTION
 
-    min: Annotated[int, Field(ge=1, le=1000), NOT_BOOL] = Field(default=1, description="Replicas that always run.")
+    min: Annotated[int, Field(ge=0, le=1000), NOT_BOOL] = Field(
+        default=1,
+        description="Replicas that always run; 0 needs inference:autoscaling.httpAddOn, which holds requests.",
+    )
     max: Annotated[int, Field(ge=1, le=1000), NOT_BOOL] = Field(
         default=1, description="Replicas at most.", validate_default=True
     )

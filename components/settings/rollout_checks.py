@@ -15,7 +15,7 @@ from components.settings.source import parse_source
 from components.settings.stack import Settings
 from components.settings.storage import InstanceStore
 from components.sizing import revision_bytes, volume_size
-from components.surge import surge_of
+from components.surge import replaced, surge_of
 
 
 def _startup_is_not_below_the_load(settings: Settings) -> Iterator[Mistake]:
@@ -75,7 +75,7 @@ def _pulumi_waits_longer_than_kubernetes(settings: Settings) -> Iterator[Mistake
             continue
         yield refused(
             ("models", name, "rollout", "timeoutSeconds"),
-            f"{given} is not above the progress deadlines of the rollout: {model.replicas.min} replicas with surge "
+            f"{given} is not above the progress deadlines of the rollout: {replaced(model)} replicas with surge "
             f"{surge_of(model)} are {rounds} round{'' if rounds == 1 else 's'} x {deadline} = "
             f"{rounds * deadline}",
             allowed=f"more than {rounds * deadline}, or a larger rollout.surge",

@@ -21,15 +21,16 @@ def alias(name: str) -> str:
 def over(default: BaseModel) -> BeforeValidator:
     """Lays what a stack says of a section over its default, so that one key can be set without repeating the others."""
     return BeforeValidator(
-        lambda value: _merged(default.model_dump(by_alias=True), value) if isinstance(value, Mapping) else value
+        lambda value: merged(default.model_dump(by_alias=True), value) if isinstance(value, Mapping) else value
     )
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree laid over another, key by key."""
     return {
         **below,
         **{
-            key: _merged(below[key], value)
+            key: merged(below[key], value)
             if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
             else value
             for key, value in above.items()

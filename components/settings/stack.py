@@ -9,11 +9,14 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from components.settings.access import FrontDoor, NetworkPolicy
+from components.settings.autoscaling import Autoscaling
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
+from components.settings.monitoring import Monitoring
 from components.settings.pools import EksPool, GpuPool
 from components.settings.rollout import PriorityClass
+from components.settings.scaling import Scaling
 from components.settings.section import SECTION, refusal
 from components.settings.source import parse_source
 from components.settings.storage import Gp3, InstanceStore, Storage
@@ -58,6 +61,12 @@ class Settings(BaseModel):
     priority_classes: Mapping[Name, PriorityClass] = Field(
         default={}, description="Priorities of models by name, made by this program."
     )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="What scales the models; without it each has replicas.min."
+    )
+    monitoring: Monitoring | None = Field(
+        default=None, description="Who watches the models; without it nobody, and nothing is made for it."
+    )
     models: Annotated[Mapping[Name, Model], Field(min_length=1)] = Field(description="Models by name.")
     gateway: FrontDoor | None = Field(default=None, description="How clients from outside the cluster come in.")
     network_policy: NetworkPolicy = Field(
@@ -81,7 +90,11 @@ class Settings(BaseModel):
     def _know_their_storage_and_nodes(cls, value: Mapping[str, Model], info: ValidationInfo) -> Mapping[str, Model]:
         storage: Mapping[str, Storage] = info.data.get("storage", {})
         pools: Mapping[str, GpuPool] = info.data.get("gpu_pools", {})
-        models = {name: _on_nodes_of(pools, _with_rate_of(storage, model)) for name, model in value.items()}
+        scaled = info.data.get("autoscaling") is not None
+        models = {
+            name: _with_scaler(_on_nodes_of(pools, _with_rate_of(storage, model)), scaled=scaled)
+            for name, model in value.items()
+        }
         plugin: DevicePlugin = info.data.get("device_plugin", DevicePlugin())
         one_node = {name for name, model in models.items() if isinstance(storage.get(model.weights.storage or ""), Gp3)}
         return _with_surges(models, pools, plugin.time_slicing, one_node)
@@ -122,6 +135,13 @@ def _on_nodes_of(pools: Mapping[str, GpuPool], model: Model) -> Model:
         return model
     seconds = EKS_NODE_SECONDS if isinstance(pools.get(model.pool), EksPool) else 0
     return model.model_copy(update={"rollout": model.rollout.model_copy(update={"node_seconds": seconds})})
+
+
+def _with_scaler(model: Model, *, scaled: bool) -> Model:
+    """The model with the scaling that it has where the stack says nothing of it: any, if there is room to scale in."""
+    if not scaled or model.scaling is not None or model.replicas.min == model.replicas.max:
+        return model
+    return model.model_copy(update={"scaling": Scaling()})
 
 
 def _with_surges(

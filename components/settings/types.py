@@ -178,6 +178,45 @@ SecretName = Annotated[
         max_length=253,
     ),
 ]
+SecretKey = Annotated[
+    str,
+    _text(
+        r"^[-A-Za-z0-9_.]+$",
+        "a key of a Secret: letters, digits, '-', '_' and '.', at most 253 characters",
+        "token",
+        max_length=253,
+    ),
+]
+Repository = Annotated[
+    str,
+    _text(
+        rf"^(https|oci)://{_LABEL}(\.{_LABEL})*(:{PORT})?(/[A-Za-z0-9._~/-]*)?$",
+        "the address of a chart's repository, by https or oci",
+        "https://charts.example.com",
+    ),
+    # Before the pattern, whose mistake would show what was given.
+    BeforeValidator(_without_credentials),
+]
+ChartVersion = Annotated[
+    str,
+    _text(
+        r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$",
+        "one exact version of a chart, such as 2.21.0",
+        "2.21.0",
+    ),
+]
+TimeZone = Annotated[
+    str,
+    _text(r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", "a time zone such as Europe/Berlin or UTC", "Europe/Berlin"),
+]
+Cron = Annotated[
+    str,
+    _text(
+        r"^[0-9*,/-]+ [0-9*,/-]+ [0-9*,/-]+ [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$",
+        "a time as cron has it: minute, hour, day of the month, month and day of the week",
+        "30 7 * * 1-5",
+    ),
+]
 ObjectName = Annotated[
     str,
     _text(

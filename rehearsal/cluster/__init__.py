@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.addon import Addon
+from rehearsal.addon import PROGRAMS, Addon, in_order
 from rehearsal.cluster import addons, certificates, control_plane, network, node, preflight
 from rehearsal.cluster.addons import extra
 from rehearsal.cluster.cgroups import Cgroups
@@ -82,9 +82,9 @@ def up(
             supervisor.ensure(_hub(layout))
         with step("cluster DNS, volume provisioner, nodes ready", about_s=15):
             addons.ensure(layout, kubectl, HUB_PORT)
-        for addon in sorted(wanted):
+        for addon in in_order(wanted):
             with step(f"{addon} in the cluster", about_s=10):
-                extra.ensure(addon, kubectl, golang.manifests(addon, places.bin))
+                extra.ensure(addon, kubectl, golang.manifests(PROGRAMS[addon][0], places.bin))
     return layout
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rehearsal import nvml, vllm
-from rehearsal.addon import Addon
+from rehearsal.addon import PROGRAMS, Addon, in_order
 from rehearsal.images import contents
 from rehearsal.images.oci import Image, Layer, build, digest, import_into, manifest_digest
 from rehearsal.lock import locked
@@ -24,9 +24,25 @@ NETWORK_POLICIES = "docker.io/local/kube-network-policies:1.1.1"
 PAUSE = "docker.io/local/pause:3.10"
 TRAEFIK = "docker.io/local/traefik:3.7.13"
 LWS = "docker.io/local/lws:0.8.0"
+PROMETHEUS_OPERATOR = "docker.io/local/prometheus-operator:0.88.0"
+CONFIG_RELOADER = "docker.io/local/prometheus-config-reloader:0.88.0"
+KUBE_STATE_METRICS = "docker.io/local/kube-state-metrics:2.18.0"
+PROMETHEUS = "docker.io/local/prometheus:0.314.0"
+KEDA_OPERATOR = "docker.io/local/keda-operator:2.21.0"
+KEDA_ADAPTER = "docker.io/local/keda-adapter:2.21.0"
+HTTP_OPERATOR = "docker.io/local/http-add-on-operator:0.12.0"
+HTTP_INTERCEPTOR = "docker.io/local/http-add-on-interceptor:0.12.0"
+HTTP_SCALER = "docker.io/local/http-add-on-scaler:0.12.0"
 PROVISIONER = "docker.io/local/local-path-provisioner:0.0.30"
 BUSYBOX = "docker.io/local/busybox:1.35"
-ADDONS = {Addon.GATEWAY: TRAEFIK, Addon.LEADER_WORKER_SET: LWS}
+ADDONS = {
+    Addon.GATEWAY: (TRAEFIK,),
+    Addon.LEADER_WORKER_SET: (LWS,),
+    Addon.PROMETHEUS: (PROMETHEUS_OPERATOR, CONFIG_RELOADER, KUBE_STATE_METRICS, PROMETHEUS),
+    Addon.KEDA: (KEDA_OPERATOR, KEDA_ADAPTER),
+    Addon.HTTP_ADD_ON: (HTTP_OPERATOR, HTTP_INTERCEPTOR, HTTP_SCALER),
+}
+"""The images of each addon's programs, in their order."""
 
 PATH = ("env", "PATH=/usr/local/bin:/usr/bin:/bin")
 ROOT, NONROOT = ("user", "0:0"), ("user", "65532:65532")
@@ -90,7 +106,11 @@ def images(places: Places, addons: Collection[Addon] = (), *, real_engine: bool 
         _static_image(PROVISIONER, places.bin / "local-path-provisioner"),
         _busybox_image(places.debs / "bin/busybox"),
         *((_vllm_image(base, contents.vllm_packages(places.images / "vllm-libraries")),) if real_engine else ()),
-        *(_static_image(ADDONS[addon], places.bin / addon) for addon in sorted(addons)),
+        *(
+            _static_image(name, places.bin / program)
+            for addon in in_order(addons)
+            for name, program in zip(ADDONS[addon], PROGRAMS[addon], strict=True)
+        ),
     )
 
 
@@ -138,9 +158,8 @@ def _device_plugin(binary: Path) -> Layer:
 
 def _static_image(name: str, binary: Path) -> Image:
     """A statically linked program on PATH, and nothing else."""
-    layer = Layer(
-        key=digest(RECIPES, binary), fill=lambda root: contents.copy(binary, root / "usr/local/bin" / binary.name)
-    )
+    # Where Prometheus' operator looks for the program that reloads a configuration, and on PATH too.
+    layer = Layer(key=digest(RECIPES, binary), fill=lambda root: contents.copy(binary, root / "bin" / binary.name))
     return Image(name=name, layers=(layer,), settings=(NONROOT, PATH, ("entrypoint", binary.name)), seconds=3)
 
 

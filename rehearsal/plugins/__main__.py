@@ -3,7 +3,6 @@
 The port is the first line on stdout; the plugin leaves quietly on SIGINT, on SIGTERM, and when the engine is gone.
 """
 
-import importlib
 import importlib.util
 import os
 import signal

@@ -19,8 +19,7 @@ FORCE_NEW = {
     "v1/PersistentVolumeClaim": "spec.accessModes spec.selector spec.storageClassName spec.volumeName",
     "v1/Secret": "type data stringData",
     "v1/Service": "spec.clusterIP",
-    "apps/v1/DaemonSet": "spec.selector",
-    "apps/v1/Deployment": "spec.selector",
+    **dict.fromkeys(("apps/v1/DaemonSet", "apps/v1/Deployment"), "spec.selector"),
     "batch/v1/Job": "spec.selector spec.completions spec.parallelism spec.template",
 }
 
@@ -76,6 +75,16 @@ def confirmed(found: dict[Path, str], live: dict[str, Any], outcome: dict[str, A
     kept = {path for path, kind in found.items() if kind == "DELETE" or at(before, *path) != at(after, *path)}
     kept |= {path for path, kind in found.items() if kind == "ADD" and at(before, *path) is not MISSING}
     return {path: kind for path, kind in found.items() if path in kept}
+
+
+def leave(inputs: dict[str, Any], live: dict[str, Any], ignored: Iterable[str]) -> None:
+    """Takes out what `ignoreChanges` names and somebody else has changed: to apply it would be a conflict.
+
+    The official plugin asks whose the field is (handleSSAIgnoreFields in provider/pkg/await/await.go).
+    """
+    for *parents, last in (path.split(".") for path in ignored):
+        if at(live, *parents, last) != at(inputs, *parents, last):
+            at(inputs, *parents).pop(last, None)
 
 
 def property_path(path: Path) -> str:

@@ -114,8 +114,9 @@ class Kubernetes(provider_pb2_grpc.ResourceProviderServicer):
 
     @answer
     def Update(self, request: pb.UpdateRequest) -> Any:
-        state = self._write(request, load(request.news), state_of(request.olds, request.urn)[1], anew=False)
-        return pb.UpdateResponse(properties=dump(state))
+        inputs, (_, manager) = load(request.news), state_of(request.olds, request.urn)
+        diff.leave(inputs, self._get(inputs), request.ignoreChanges)
+        return pb.UpdateResponse(properties=dump(self._write(request, inputs, manager, anew=False)))
 
     @answer
     def Read(self, request: pb.ReadRequest) -> Any:

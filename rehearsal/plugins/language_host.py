@@ -76,9 +76,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             status = self._start(context, command, cwd=request.info.program_directory, env=environment).wait()
         except FileNotFoundError as fault:
             return pb.RunResponse(error=f"there is no virtual environment as Pulumi.yaml names it: {fault.filename}")
-        told = status == TOLD_THE_USER
-        error = f"Program exited with non-zero exit code: {status}" if status and not told else ""
-        return pb.RunResponse(error=error, bail=told)
+        error = f"Program exited with non-zero exit code: {status}" if status not in (0, TOLD_THE_USER) else ""
+        return pb.RunResponse(error=error, bail=status == TOLD_THE_USER)
 
     def RunPlugin(self, request: pb.RunPluginRequest, context: Any) -> Iterator[Any]:
         python, environment = interpreter(request.info)

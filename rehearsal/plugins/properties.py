@@ -6,7 +6,7 @@ It puts them on again at the paths of the inputs; what has no path there, the pl
 import json
 from typing import Any
 
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToJson, ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -28,9 +28,7 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def dump(values: dict[str, Any]) -> Struct:
     """The inverse of `load`."""
-    bag = Struct()
-    bag.update(values)
-    return bag
+    return ParseDict(values, Struct())
 
 
 def secret(value: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -24,6 +24,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import VERSION, answer, engine, protocol
+from .counting import Counting
+from .metrics import Metrics
 from .stops import StopFilter
 
 # Beyond vLLM, so that a lost stream can be laid to the replica that lost it.
@@ -84,8 +86,8 @@ _COMPLETION = _Format(
 )
 
 
-def application(served: Served, running: engine.Engine, registry: CollectorRegistry) -> Starlette:
-    """The API as an ASGI application over an engine."""
+def application(served: Served, running: engine.Engine, counted: Metrics) -> Starlette:
+    """The API as an ASGI application over an engine, with the metrics of both."""
 
     async def ok(_: Request) -> Response:
         return Response()
@@ -94,7 +96,7 @@ def application(served: Served, running: engine.Engine, registry: CollectorRegis
         return JSONResponse({"version": VERSION})
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(counted.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def models(_: Request) -> Response:
         facts = {"object": "model", "created": begun, "owned_by": "vllm", "root": served.folder, "parent": None}
@@ -122,17 +124,23 @@ def application(served: Served, running: engine.Engine, registry: CollectorRegis
         return handle
 
     begun = int(time.time())
+    routes = [
+        _route("/health", ok, "GET"),
+        _route("/ping", ok, "GET", "POST"),
+        _route("/version", version, "GET"),
+        _route("/metrics", metrics, "GET"),
+        _route("/v1/models", models, "GET"),
+        _route("/v1/chat/completions", endpoint(protocol.chat, _CHAT), "POST"),
+        _route("/v1/completions", endpoint(protocol.completion, _COMPLETION), "POST"),
+    ]
+    handlers = frozenset(route.path for route in routes)
     return Starlette(
-        routes=[
-            _route("/health", ok, "GET"),
-            _route("/ping", ok, "GET", "POST"),
-            _route("/version", version, "GET"),
-            _route("/metrics", metrics, "GET"),
-            _route("/v1/models", models, "GET"),
-            _route("/v1/chat/completions", endpoint(protocol.chat, _CHAT), "POST"),
-            _route("/v1/completions", endpoint(protocol.completion, _COMPLETION), "POST"),
+        routes=routes,
+        middleware=[
+            # Who shows no key is refused before anything is counted.
+            *([Middleware(_Authentication, keys=served.api_keys)] if served.api_keys else []),
+            Middleware(Counting, requests=counted.http_requests, handlers=handlers),
         ],
-        middleware=[Middleware(_Authentication, keys=served.api_keys)] if served.api_keys else [],
         exception_handlers={
             protocol.ApiError: _refused,
             HTTPException: _not_served,

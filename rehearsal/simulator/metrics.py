@@ -74,6 +74,13 @@ class Metrics:
         self.inference_time = histogram(
             "request_inference_time_seconds", "Histogram of time spent in RUNNING phase for request.", _REQUEST_BUCKETS
         )
+        # Of the web server, which knows no model; streams are counted when they have ended.
+        self.http_requests = Counter(
+            "http_requests",
+            "Total number of requests by method, status and handler.",
+            ("handler", "status", "method"),
+            registry=self.registry,
+        )
         self.prompt_length = histogram("request_prompt_tokens", "Number of prefill tokens processed.", lengths)
         self.answer_length = histogram("request_generation_tokens", "Number of generation tokens processed.", lengths)
         self.max_tokens = histogram(

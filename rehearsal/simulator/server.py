@@ -60,7 +60,7 @@ async def serve(
         api_keys=arguments.api_keys,
     )
     config = uvicorn.Config(
-        application(served, engine, metrics.registry),
+        application(served, engine, metrics),
         log_config=None,
         lifespan="off",
         ws="none",

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rehearsal import vllm
-from rehearsal.addon import Addon
+from rehearsal.addon import PROGRAMS as ADDON_PROGRAMS
+from rehearsal.addon import Addon, in_order
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.lock import locked
@@ -43,6 +44,7 @@ class Pins(BaseModel):
 
     debian: _Debian
     registry: _Debian
+    prometheus: _Debian
     buildah: _Debian
     go: tuple[GoProgram, ...]
 
@@ -96,7 +98,8 @@ def ensure_cluster(places: Places, addons: Iterable[Addon] = ()) -> None:
             title="etcd, containerd, runc, CNI plugins, nftables",
             about_s=pinned.debian.seconds,
         )
-        for name in (*PROGRAMS, *sorted(addons)):
+        wanted = in_order(addons)
+        for name in (*PROGRAMS, *(name for addon in wanted for name in ADDON_PROGRAMS[addon])):
             golang.build(pinned.program(name), places.bin)
         _pause(places)
 
@@ -107,6 +110,14 @@ def ensure_registry(places: Places) -> Path:
     with one_builder(places):
         unpack(pinned.packages, folder, title="docker-registry", about_s=pinned.seconds)
     return folder / "usr/bin/docker-registry"
+
+
+def ensure_prometheus(places: Places) -> Path:
+    """Debian's Prometheus, which knows nothing of Kubernetes, and promtool; gives the folder of the two executables."""
+    pinned, folder = pins().prometheus, places.cache / "prometheus"
+    with one_builder(places):
+        unpack(pinned.packages, folder, title="Prometheus, promtool", about_s=pinned.seconds)
+    return folder / "usr/bin"
 
 
 def ensure_buildah(places: Places) -> Path:
@@ -210,6 +221,7 @@ __all__ = [
     "ensure_buildah",
     "ensure_cli",
     "ensure_cluster",
+    "ensure_prometheus",
     "ensure_registry",
     "ensure_vllm",
     "library_path",

@@ -39,6 +39,7 @@ class GoProgram(BaseModel):
     folder: str
     packages: tuple[str, ...]
     stamps: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     cgo: bool = False
     linker: str | None = None
     manifests: Manifests | None = None
@@ -76,7 +77,7 @@ def build(program: GoProgram, destination: Path) -> bool:
         flags.append(f"-extldflags '{program.linker}'")
     target = str(aside / program.name) if len(program.packages) == 1 else f"{aside}/"
     with step(f"build {program.name} {program.version}", about_s=program.seconds):
-        options = ("-trimpath", "-ldflags", " ".join(flags), "-o", target)
+        options = ("-trimpath", "-tags", ",".join(program.tags), "-ldflags", " ".join(flags), "-o", target)
         go(program.module, "build", *_patched(program, aside), *options, *program.packages, cgo=program.cgo)
     if program.manifests:
         _copy_manifests(program, aside, destination)
@@ -161,7 +162,9 @@ def _patched(program: GoProgram, aside: Path) -> tuple[str, ...]:
 
 
 def _fingerprint(program: GoProgram) -> str:
-    digest = hashlib.sha256(program.model_dump_json(exclude={"seconds", "manifests"}).encode())
+    # Without tags as before there were any: nothing is built again for them.
+    left_out = {"seconds", "manifests", *(() if program.tags else ("tags",))}
+    digest = hashlib.sha256(program.model_dump_json(exclude=left_out).encode())
     if program.manifests:
         digest.update(program.manifests.model_dump_json().encode())
     for file in sorted(path for path in program.module.rglob("*") if path.is_file()):

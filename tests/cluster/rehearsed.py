@@ -60,6 +60,8 @@ EXPECTED = (
     r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
     r"loading OpenAPI spec for .*external\.metrics\.k8s\.io",  # KEDA's server of metrics is known before it serves
     r"controller\.go:\d+\] \"Unhandled Error\" err=<$",  # of the same, which says why in the lines that follow
+    r"failed to compute desired number of replicas",  # no metric yet of what was just made: replicas stay as they are
+    r"stale GroupVersion discovery: external\.metrics",  # KEDA's server of metrics was busy, or starts
     r"broken pipe|context canceled|context deadline exceeded",  # a client that went away, or a request given up
     r"connection refused|connect: no route|EOF|connection reset",  # a part waits for another that starts, or was killed
 )

@@ -68,6 +68,11 @@ def test_drained_node_gives_its_replicas_away_one_by_one_and_cuts_no_stream(four
     assert there == []
     # The disruption budget: never a second one before the first has come up elsewhere.
     assert available.least >= REPLICAS - 1
+    # Nothing moves pods back by itself: those that are made anew go to the empty node.
+    for replica in replicas(four)[: REPLICAS // 2]:
+        four.kubectl("delete", "pod", replica.name, HERE)
+    rolled_out(four)
+    assert len({replica.node for replica in replicas(four)}) == 2
 
 
 def test_dead_container_takes_its_own_streams_along_and_a_dead_kubelet_none(four: Rehearsed) -> None:

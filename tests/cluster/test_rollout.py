@@ -25,7 +25,7 @@ from tests.cluster.scenarios import (
 )
 from tests.figures import FIGURES
 
-pytestmark = [pytest.mark.cluster, pytest.mark.rehearse]
+pytestmark = [pytest.mark.cluster, pytest.mark.rehearse, pytest.mark.usefixtures("logs_read")]
 
 
 def context_length(rehearsed: Rehearsed) -> int:

@@ -108,7 +108,8 @@ class _Echo(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if not args.typ.startswith("aws:"):
-            return f"{args.name}-id", args.inputs
+            metadata = {"name": f"{args.name}-0123abcd", **args.inputs.get("metadata", {})}
+            return f"{args.name}-id", {**args.inputs, "metadata": metadata} if "kind" in args.inputs else args.inputs
         service = args.typ.split(":")[1].split("/")[0]
         named = {"name": args.name, "arn": f"arn:aws:{service}:us-west-2:{ACCOUNT}:{args.name}"}
         outputs = named | AWS_OUTPUTS.get(args.typ, {}) | args.inputs

@@ -325,9 +325,10 @@ def test_what_waits_and_what_runs_is_one_number() -> None:
     assert triton is not None
     assert in_flight(vllm, "chat", {"namespace": "llm"}) == (
         'sum(vllm:num_requests_waiting{model_name="chat",namespace="llm"}) + '
-        'sum(vllm:num_requests_running{model_name="chat",namespace="llm"}) or vector(0)'
+        'sum(vllm:num_requests_running{model_name="chat",namespace="llm"}) '
+        'or 0 * sum(up{container="engine",namespace="llm"} == 1)'
     )
-    assert in_flight(triton, "chat", {"service": "chat"}) == (
+    assert in_flight(triton, "chat", {"service": "chat"}, zero=True) == (
         'sum(nv_trt_llm_request_metrics{request_type="waiting",service="chat"}) + '
         'sum(nv_trt_llm_request_metrics{request_type="scheduled",service="chat"}) or vector(0)'
     )

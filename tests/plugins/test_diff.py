@@ -108,3 +108,23 @@ def test_everything_else_changes_in_place(thing: dict[str, Any], path: diff.Path
 def test_paths_are_written_as_the_engine_reads_them() -> None:
     assert diff.property_path(("metadata", "annotations", "a.b/c")) == 'metadata.annotations["a.b/c"]'
     assert diff.property_path(("spec", "ports", 0, "port")) == "spec.ports[0].port"
+
+
+@pytest.mark.parametrize(
+    ("live", "applied"),
+    [
+        pytest.param({"replicas": 4}, {"paused": True}, id="a scaler's"),
+        pytest.param({"replicas": 2}, {"paused": True, "replicas": 2}, id="as it was given"),
+        pytest.param({}, {"paused": True}, id="not there any more"),
+    ],
+)
+def test_what_is_ignored_is_left_to_whoever_has_changed_it(live: dict[str, Any], applied: dict[str, Any]) -> None:
+    inputs = obj("Deployment", "apps/v1") | {"spec": {"replicas": 2, "paused": True}}
+    diff.leave(inputs, {"spec": live}, ["spec.replicas"])
+    assert inputs["spec"] == applied
+
+
+def test_without_anything_to_ignore_everything_is_applied() -> None:
+    inputs = obj("Deployment", "apps/v1") | {"spec": {"replicas": 2}}
+    diff.leave(inputs, {"spec": {"replicas": 4}}, [])
+    assert inputs["spec"] == {"replicas": 2}

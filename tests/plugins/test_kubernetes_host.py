@@ -331,6 +331,25 @@ def test_an_update_keeps_the_owner_of_the_fields(host: Kubernetes) -> None:
     assert applied[-1]["force"] == "false"
 
 
+@pytest.mark.parametrize("preview", [False, True])
+def test_an_update_leaves_what_is_ignored_to_a_scaler(host: Kubernetes, preview: bool) -> None:  # noqa: FBT001 - of the test
+    inputs = {"apiVersion": "x/v1", "kind": "Scaled", "metadata": {"name": "chat"}, "spec": {"replicas": 2, "a": 1}}
+    state = load(create(host, inputs).properties)
+    host.api.objects["/Scaled//chat"]["spec"]["replicas"] = 4  # type: ignore[attr-defined]
+    new = inputs | {"spec": {"replicas": 2, "a": 2}}
+    request = pb.UpdateRequest(
+        id="chat",
+        urn=URN.format("x"),
+        olds=dump(state),
+        news=dump(new),
+        ignoreChanges=["spec.replicas"],
+        preview=preview,
+    )
+    updated = load(host.Update(request, Context()).properties)
+    # What a real server makes of it keeps the scaler's number.
+    assert updated["spec"] == {"a": 2}
+
+
 def kubeconfig(server: str) -> str:
     cluster = {"name": "c", "cluster": {"server": server}}
     context = {"name": "c", "context": {"cluster": "c", "user": "c"}}

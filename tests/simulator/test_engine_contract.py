@@ -217,11 +217,34 @@ def test_the_metrics_that_scaling_and_dashboards_read_are_there(engine: Engine) 
         "vllm:request_success_total",
         "vllm:time_to_first_token_seconds_bucket",
         "vllm:inter_token_latency_seconds_bucket",
+        "vllm:request_time_per_output_token_seconds_bucket",
         "vllm:e2e_request_latency_seconds_bucket",
         "vllm:request_queue_time_seconds_bucket",
     ):
         assert samples[name].labels["model_name"] == MODEL
         assert samples[name].labels["engine"] == "0"
+
+
+def test_what_is_asked_of_the_api_is_counted_by_the_class_of_its_status(engine: Engine) -> None:
+    def counted(handler: str, status: str, method: str = "POST") -> float:
+        return engine.metric("http_requests_total", handler=handler, status=status, method=method)
+
+    chat, nowhere = "/v1/chat/completions", "none"
+    before = counted(chat, "2xx"), counted(chat, "4xx"), counted(chat, "5xx"), counted(nowhere, "4xx", "GET")
+    without_key = counted("/v1/models", "4xx", "GET")
+
+    engine.stream(PROMPT, tokens=3)
+    engine.chat(max_tokens=0)
+    engine.get("/v1/nothing")
+    engine.get("/v1/models", None)
+    engine.get("/health")
+
+    engine.wait_for("http_requests_total", before[0] + 1, handler=chat, status="2xx", method="POST")
+    assert counted(chat, "4xx") == before[1] + 1
+    assert counted(chat, "5xx") == before[2]
+    assert counted(nowhere, "4xx", "GET") == before[3] + 1
+    assert counted("/v1/models", "4xx", "GET") == without_key
+    assert engine.metric("http_requests_total", handler="/health") == 0
 
 
 def test_tokens_are_counted(engine: Engine) -> None:
@@ -394,9 +417,11 @@ def test_sigterm_lets_all_streams_end_within_the_shutdown_timeout_and_takes_no_n
         # Not by asking: what arrives before the signal is let in, and would wait until all streams have ended.
         engine.wait_for_drain()
 
+        failed = engine.metric("http_requests_total", status="5xx")
         refused = engine.chat()
         assert engines.healthy(engine)
         assert engine.metric("vllm:num_requests_running") > 0
+        assert engine.metric("http_requests_total", status="5xx") == failed + 1
 
         assert {(reply.result().finish_reason, reply.result().tokens) for reply in replies} == {("length", LONG)}
     assert refused.status_code == httpx.codes.INTERNAL_SERVER_ERROR

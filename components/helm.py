@@ -8,7 +8,7 @@ from typing import Any, Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-NAMESPACE: Final = "kube-system"
+SYSTEM: Final = "kube-system"
 
 
 def release(
@@ -17,16 +17,20 @@ def release(
     chart: str,
     version: str,
     values: dict[str, Any],
+    namespace: pulumi.Input[str],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
     repository: str | None = None,
     skip_crds: bool = False,
 ) -> k8s.helm.v3.Release:
-    """A release of a chart in kube-system; `chart` is a name in `repository`, or an address of its own."""
+    """A release of a chart; `chart` is a name in `repository`, or an address of its own."""
+    if repository is not None and repository.startswith("oci://"):
+        # Helm looks for an index in a repository, and a registry has none: the address of the chart is all there is.
+        chart, repository = f"{repository.rstrip('/')}/{chart}", None
     return k8s.helm.v3.Release(
         name,
         name=name,
-        namespace=NAMESPACE,
+        namespace=namespace,
         chart=chart,
         version=version,
         repository_opts=k8s.helm.v3.RepositoryOptsArgs(repo=repository) if repository else None,
