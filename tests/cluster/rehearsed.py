@@ -54,6 +54,8 @@ EXPECTED = (
     # since etcd last forgot old revisions: there is nothing to compare it with
     r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
     r"Error getting updated StatefulSet from lister",  # as the line below, in other words
+    r"local-volume/inference-draft-weights-local",  # a node's folder that a test has taken away
+    r"failed container=check ",  # a replica that refuses the weights that a test has damaged
     r"ttrpc: closed",  # the container that was to be stopped had just ended
     r"failed to sync configmap cache",  # a kubelet's own, for a pod that is new to it; it tries again
     r"PreStop hook failed",  # the process ended while its hook still waited for just that

@@ -1,7 +1,4 @@
-"""Weights on the nodes' own disks: volume and claim as the program renders them, on real kubelets.
-
-After test_make_up.py, which looks for errors in the kubelets' logs: a folder that is missing is one.
-"""
+"""Weights on the nodes' own disks: volume and claim as the program renders them, on real kubelets."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -306,9 +307,14 @@ def test_an_error_is_one_line_that_says_what_to_do_and_holds_no_secret(
         assert fault.value.retry_after == (7.0 if "503" in text else None)
 
 
+@pytest.mark.parametrize("deeper", range(0, 100, 9))
 def test_an_endpoint_that_redirects_everything_is_told_and_not_followed_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, deeper: int
 ) -> None:
+    """Wherever in botocore the recursion reaches its limit."""
+    limit = sys.getrecursionlimit()
+    request.addfinalizer(lambda: sys.setrecursionlimit(limit))
+    sys.setrecursionlimit(limit + deeper)
     with answering(lambda _: Answer(status=301, headers={"Location": "https://127.0.0.1/"})) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
         with pytest.raises(HopelessError, match="the endpoint redirects every request: mend it"):

@@ -181,10 +181,9 @@ class S3Source:
             yield
         except ClientError as error:
             raise s3_faults.of_answer(error, what) from None
-        except RecursionError:
-            # botocore asks for the bucket's region, is redirected, and asks for the bucket's region.
-            raise HopelessError(
-                f"cannot {what}: the endpoint redirects every request: mend it (weights.endpoint), is it https://?"
-            ) from None
-        except (BotoCoreError, HTTPError) as error:
+        except (BotoCoreError, HTTPError, RecursionError) as error:
+            if s3_faults.endless(error):
+                raise HopelessError(
+                    f"cannot {what}: the endpoint redirects every request: mend it (weights.endpoint), is it https://?"
+                ) from None
             raise s3_faults.of_way(error, what) from None

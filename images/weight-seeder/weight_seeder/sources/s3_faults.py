@@ -87,3 +87,13 @@ def of_way(error: Exception, what: str) -> Exception:
         case HTTPClientError() | IncompleteReadError() | HTTPError():
             return Transient(f"{line}: the connection broke or fell silent ({kind})")
     return HopelessError(f"{line}: {kind}: mend the settings of AWS in the environment")
+
+
+def endless(error: BaseException | None) -> bool:
+    """Whether botocore has asked for the bucket's region, was redirected, and has asked for the bucket's region.
+
+    Where the recursion reaches its limit while something is sent, botocore takes that for a fault of the connection.
+    """
+    while error is not None and not isinstance(error, RecursionError):
+        error = error.__cause__ or error.__context__
+    return error is not None
