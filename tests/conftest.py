@@ -39,7 +39,7 @@ def rehearsed() -> Iterator[Rehearsed]:
         try:
             rehearsal.first_up = rehearsal.make("up")
             yield rehearsal
-            errors = rehearsal.unexpected_errors() if rehearsal.errors is None else rehearsal.errors
+            errors = rehearsal.unexpected_errors(kubelets=False) if rehearsal.errors is None else rehearsal.errors
             broken = [*rehearsal.broken(), *errors]
         finally:
             rehearsal.make("down")
@@ -51,7 +51,7 @@ def rehearsed() -> Iterator[Rehearsed]:
 @pytest.fixture(scope="session")
 def logs_read(rehearsed: Rehearsed) -> None:
     """For tests that kill parts of the cluster: what the logs tell from then on is no sign of anything."""
-    rehearsed.errors = rehearsed.unexpected_errors()
+    rehearsed.errors = rehearsed.unexpected_errors(kubelets=False)
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,6 @@ EXPECTED = (
     # since etcd last forgot old revisions: there is nothing to compare it with
     r"object has been modified|StorageError: invalid object|Precondition failed",  # a controller's look was out of date
     r"Error getting updated StatefulSet from lister",  # as the line below, in other words
-    r"local-volume/inference-draft-weights-local",  # a node's folder that a test has taken away
-    r"failed container=check ",  # a replica that refuses the weights that a test has damaged
-    r"ttrpc: closed",  # the container that was to be stopped had just ended
-    r"failed to sync configmap cache",  # a kubelet's own, for a pod that is new to it; it tries again
-    r"PreStop hook failed",  # the process ended while its hook still waited for just that
     r"not found|NotFound|being terminated",  # what it looks for was deleted meanwhile: namespaces come and go here
     r"loading OpenAPI spec for .*external\.metrics\.k8s\.io",  # KEDA's server of metrics is known before it serves
     r"controller\.go:\d+\] \"Unhandled Error\" err=<$",  # of the same, which says why in the lines that follow
@@ -233,11 +228,16 @@ class Rehearsed:
         """Lines of the components' logs that tell of a part that broke."""
         return [f"{log.name}: {line[:300]}" for log, lines in self._logs() for line in lines if _BROKEN.search(line)]
 
-    def unexpected_errors(self) -> list[str]:
-        """Error lines of the components' logs, after their start-up, that no entry of EXPECTED explains."""
+    def unexpected_errors(self, *, kubelets: bool) -> list[str]:
+        """Error lines of the components' logs, after their start-up, that no entry of EXPECTED explains.
+
+        A kubelet's errors tell of every container that breaks, or that ends while it looks: of a healthy cluster only.
+        """
         expected = re.compile("|".join(EXPECTED))
         found: list[str] = []
         for log, lines in self._logs():
+            if log.stem.endswith("kubelet") and not kubelets:
+                continue
             errors = [(line, match) for line in lines if (match := _ERROR.search(line))]
             times = [datetime.strptime(line[6:14], "%H:%M:%S") for line in lines if re.match(r"[IWE]\d{4} ", line)]  # noqa: DTZ007
             for line, match in errors:

@@ -162,6 +162,11 @@ def test_mistakes_are_refused_together_at_preview_and_nothing_is_touched(rehears
     FIGURES["mistakes caught"] += len(mistakes) + 1
 
 
+def test_no_component_has_logged_an_unexpected_error(rehearsed: Rehearsed) -> None:
+    errors = rehearsed.unexpected_errors(kubelets=True)
+    assert not errors, "\n".join(errors)
+
+
 def in_engine(rehearsed: Rehearsed, pod: dict[str, Any], *command: str) -> str:
     """What a command in the pod's engine prints."""
     where = ("--namespace=inference", "--container=engine", pod["metadata"]["name"])
