@@ -82,10 +82,8 @@ def four(rehearsed: Rehearsed) -> Iterator[Rehearsed]:
         rehearsed.restore_configuration()
         rehearsed.configure("gpuPools.l4.gpu.count", 4)
         rehearsed.make("up")
-        # They announce at their start what a node has; no rollout finds room before.
-        rehearsed.kubectl("delete", "pods", "--all", "--namespace=nvidia-device-plugin")
-        enough = "--for=jsonpath={.status.allocatable.nvidia\\.com/gpu}=4"
-        rehearsed.kubectl("wait", "nodes", "--selector=inference/gpu-pool=l4", enough, "--timeout=120s")
+        # No rollout finds room before.
+        rehearsed.announce_gpus(4)
         for key, value in changes.items():
             rehearsed.configure(key, value)
         rehearsed.make("up")

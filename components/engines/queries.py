@@ -18,7 +18,7 @@ def in_flight(metrics: Metrics, name: str, scraped: Mapping[str, str], *, zero: 
     demand = (
         f"sum({_of(metrics.waiting, metrics, name, scraped)}) + sum({_of(metrics.running, metrics, name, scraped)})"
     )
-    one_is_scraped = f"0 * sum({_with('up', {'container': 'engine', **scraped})} == 1)"
+    one_is_scraped = f"0 * sum({selected('up', {'container': 'engine', **scraped})} == 1)"
     return f"{demand} or {'vector(0)' if zero else one_is_scraped}"
 
 
@@ -33,13 +33,17 @@ def kv_cache(share: str, metrics: Metrics, name: str, scraped: Mapping[str, str]
     return f"avg({_of(share, metrics, name, scraped)})"
 
 
+def selected(metric: str, labels: Mapping[str, str]) -> str:
+    """The metric with matchers beside those that it has itself; a label that begins with `=~` is a pattern."""
+    name, _, own = metric.partition("{")
+    given = (f"{label}{_matcher(value)}" for label, value in sorted(labels.items()))
+    return f"{name}{{{','.join([*filter(None, [own.removesuffix('}')]), *given])}}}"
+
+
 def _of(metric: str, metrics: Metrics, name: str, scraped: Mapping[str, str]) -> str:
     """The metric of the model, where its engine says which one it counts."""
-    return _with(metric, {**scraped, **({metrics.label: name} if metrics.label else {})})
+    return selected(metric, {**scraped, **({metrics.label: name} if metrics.label else {})})
 
 
-def _with(metric: str, matchers: Mapping[str, str]) -> str:
-    """The metric with matchers beside those that it has itself."""
-    name, _, own = metric.partition("{")
-    given = (f'{label}="{value}"' for label, value in sorted(matchers.items()))
-    return f"{name}{{{','.join([*filter(None, [own.removesuffix('}')]), *given])}}}"
+def _matcher(value: str) -> str:
+    return f'=~"{value[2:]}"' if value.startswith("=~") else f'="{value}"'

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from components.engines.queries import selected
 from components.observability.table import BY_KEY
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 
 Severity = Literal["critical", "warning", "info"]
 """Critical wakes somebody up, warning is for the day, info for the bill."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from components.engines.queries import selected
 from components.observability import panels
-from components.observability.panels import MODEL, REPLICA, Panel
+from components.observability.panels import MODEL, Panel
 from components.observability.recording import WORST
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 from components.volume import digest
 
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -36,12 +37,6 @@ def dashboard(namespace: str, models: Sequence[Watched], *, dcgm: bool) -> dict[
         "templating": {"list": _variables(namespace)},
         "panels": _placed({title: tuple(panels) for title, panels in rows.items()}),
     }
-
-
-def queries(board: dict[str, Any]) -> list[str]:
-    """Every query of a dashboard, for all models and replicas: what Prometheus is asked when it is opened."""
-    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
-    return [query.replace(MODEL, ".+").replace(REPLICA, ".+") for query in asked]
 
 
 def _variables(namespace: str) -> list[dict[str, Any]]:

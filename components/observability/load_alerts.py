@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.engines.queries import selected
 from components.observability.alert import Alert, recorded
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 
 
 def load(watched: Watched) -> Iterator[Alert]:

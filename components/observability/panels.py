@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from components.engines.queries import selected
 from components.observability.measures import WINDOW
 from components.observability.recording import OBJECTIVE, SCORE, WORST
 from components.observability.table import SIGNALS
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 
 MODEL: Final = "$model"
 REPLICA: Final = "$replica"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from components.engines.queries import selected
 from components.observability.table import SIGNALS, Score, Signal
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 
 SCORE: Final = "model:inference_score:ratio"
 """Label `signal` says of what."""

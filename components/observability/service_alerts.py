@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from components import timing
+from components.engines.queries import selected
 from components.observability.alert import Alert, Severity, recorded
 from components.observability.table import FAST_BURN, SLOW_BURN, tpot_seconds
-from components.observability.watched import Watched, selected
+from components.observability.watched import Watched
 from components.settings import parse_source
 
 BURNS: Final[tuple[tuple[str, Severity, float, tuple[str, str]], ...]] = (

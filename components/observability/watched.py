@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from components.engines import engine_of
 from components.engines.profile import Metrics
+from components.engines.queries import selected
 from components.settings import Model
 
 # Pods of a Deployment, NAME-HASH-ID, and of the groups of a LeaderWorkerSet, NAME-group-HASH-GROUP[-INDEX]; those of a
@@ -23,17 +23,6 @@ def scraped(namespace: str, name: str) -> dict[str, str]:
     An engine's own label of that name becomes `exported_model`.
     """
     return {"namespace": namespace, "model": name}
-
-
-def selected(metric: str, labels: Mapping[str, str]) -> str:
-    """The metric with matchers beside those that it has itself; a label that begins with `=~` is a pattern."""
-    name, _, own = metric.partition("{")
-    given = (f"{label}{_matcher(value)}" for label, value in sorted(labels.items()))
-    return f"{name}{{{','.join([*filter(None, [own.removesuffix('}')]), *given])}}}"
-
-
-def _matcher(value: str) -> str:
-    return f'=~"{value[2:]}"' if value.startswith("=~") else f'="{value}"'
 
 
 @dataclass(frozen=True, kw_only=True)

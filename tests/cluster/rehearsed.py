@@ -219,6 +219,12 @@ class Rehearsed:
         """Give the local stack's file its shipped content."""
         shutil.copy2(CHECKOUT / "Pulumi.local.yaml", self.checkout / "Pulumi.local.yaml")
 
+    def announce_gpus(self, count: int) -> None:
+        """Have the pool's nodes announce so many GPUs, which they do at the start of the device plugin alone."""
+        self.kubectl("delete", "pods", "--all", "--namespace=nvidia-device-plugin")
+        enough = f"--for=jsonpath={{.status.allocatable.nvidia\\.com/gpu}}={count}"
+        self.kubectl("wait", "nodes", "--selector=inference/gpu-pool=l4", enough, "--timeout=120s")
+
     @property
     def address(self) -> str:
         """`cluster IP:port` of the model's Service."""

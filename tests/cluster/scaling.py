@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +15,7 @@ from rehearsal.prometheus import Points, Prometheus
 from rehearsal.timeline import Line, Panel, draw
 from rehearsal.traffic.load import Load
 from tests.cluster.rehearsed import Rehearsed
-from tests.cluster.scenarios import HERE
+from tests.cluster.scenarios import HERE, Counts
 
 CONCURRENCY, TARGET, MOST = 32, 25, 7
 STREAM_S = 4.0
@@ -54,36 +51,24 @@ class Count:
     ready: int
 
 
-class Watched:
+class Watched(Counts):
     """The Deployment's replicas while the block runs, each change with its time."""
 
-    def __init__(self, rehearsed: Rehearsed, name: str = "chat") -> None:
-        fields = "{.spec.replicas},{.status.replicas},{.status.readyReplicas}"
-        command = rehearsed.client.command("get", "deployment", name, HERE, "-w", f"-o=jsonpath={fields}{{'\\n'}}")
-        self._command, self._environment = command, {**os.environ, **rehearsed.client.environment}
-        self.counts: list[Count] = []
+    def __init__(self, rehearsed: Rehearsed) -> None:
+        super().__init__(rehearsed, ".spec.replicas", ".status.replicas", ".status.readyReplicas")
 
     def __enter__(self) -> Self:
         self.began = time.time()
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-        return self
-
-    def _read(self) -> None:
-        for line in self._process.stdout or ():
-            wanted, there, ready = (int(number or 0) for number in line.strip().split(","))
-            self.counts.append(Count(at=time.time(), wanted=wanted, there=there, ready=ready))
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
         self.ended = time.time()
-        self._process.terminate()
-        self._thread.join()
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._process.wait()
+        super().__exit__()
+
+    @property
+    def counts(self) -> list[Count]:
+        """All of them, in their order."""
+        return [Count(at=at, wanted=wanted, there=there, ready=ready) for at, (wanted, there, ready) in self.seen]
 
     @property
     def now(self) -> Count:

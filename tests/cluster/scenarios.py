@@ -60,14 +60,15 @@ def nothing_lost(result: Result) -> None:
     FIGURES["streams lost in planned changes"] += 0
 
 
-class Available:
-    """How many replicas were available at least, and at most how many were there, while the block ran."""
+class Counts:
+    """Numbers of the Deployment, named by their paths, and how they change while the block runs."""
 
-    def __init__(self, rehearsed: Rehearsed, name: str = "chat") -> None:
-        fields = "{.status.availableReplicas},{.status.replicas}"
-        command = rehearsed.client.command("get", "deployment", name, HERE, "-w", f"-o=jsonpath={fields}{{'\\n'}}")
+    def __init__(self, rehearsed: Rehearsed, *fields: str) -> None:
+        numbers = ",".join(f"{{{field}}}" for field in fields)
+        command = rehearsed.client.command("get", "deployment", "chat", HERE, "-w", f"-o=jsonpath={numbers}{{'\\n'}}")
         self._command, self._environment = command, {**os.environ, **rehearsed.client.environment}
-        self._seen: list[tuple[int, int]] = []
+        self.seen: list[tuple[float, tuple[int, ...]]] = []
+        """Each change with its time, in seconds since the epoch."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -79,8 +80,7 @@ class Available:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            available, replicas = (int(number or 0) for number in line.strip().split(","))
-            self._seen.append((available, replicas))
+            self.seen.append((time.time(), tuple(int(number or 0) for number in line.strip().split(","))))
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
@@ -89,13 +89,20 @@ class Available:
             self._process.stdout.close()
         self._process.wait()
 
+
+class Available(Counts):
+    """How many replicas were available at least, and at most how many were there, while the block ran."""
+
+    def __init__(self, rehearsed: Rehearsed) -> None:
+        super().__init__(rehearsed, ".status.availableReplicas", ".status.replicas")
+
     @property
     def least(self) -> int:
-        return min(available for available, _ in self._seen)
+        return min(available for _, (available, _) in self.seen)
 
     @property
     def most(self) -> int:
-        return max(replicas for _, replicas in self._seen)
+        return max(replicas for _, (_, replicas) in self.seen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,10 +58,7 @@ def scaled(rehearsed: Rehearsed) -> Iterator[Rehearsed]:
         for key, value in changes.items():
             rehearsed.configure(key, value)
         rehearsed.make("up")
-        # They announce at their start what a node has.
-        rehearsed.kubectl("delete", "pods", "--all", "--namespace=nvidia-device-plugin")
-        enough = "--for=jsonpath={.status.allocatable.nvidia\\.com/gpu}=4"
-        rehearsed.kubectl("wait", "nodes", "--selector=inference/gpu-pool=l4", enough, "--timeout=120s")
+        rehearsed.announce_gpus(4)
         yield rehearsed
     finally:
         rehearsed.restore_configuration()

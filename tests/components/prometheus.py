@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from components.observability.panels import MODEL, REPLICA
 from rehearsal import toolchain
 from rehearsal.places import Places
 from tests.components.program import plain, run_program
@@ -84,6 +85,12 @@ def programs() -> Path:
     places = Places.of_user()
     there = places.cache / "prometheus/usr/bin"
     return there if there.exists() else toolchain.ensure_prometheus(places)
+
+
+def queries(board: dict[str, Any]) -> list[str]:
+    """Every query of a dashboard, for all models and replicas: what Prometheus is asked when it is opened."""
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    return [query.replace(MODEL, ".+").replace(REPLICA, ".+") for query in asked]
 
 
 def always(value: float) -> str:

@@ -17,10 +17,10 @@ import httpx
 import pytest
 
 from components.observability import watched
-from components.observability.dashboard import dashboard, queries
+from components.observability.dashboard import dashboard
 from rehearsal.hub import model
 from tests.components.program import plain, run_program
-from tests.components.prometheus import programs
+from tests.components.prometheus import programs, queries
 from tests.components.samples import SMALLEST, settings
 from tests.simulator import engines
 from tests.simulator.engines import Engine, Kind, free_port, running

@@ -12,9 +12,9 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from components.observability import watched
-from components.observability.dashboard import dashboard, queries
+from components.observability.dashboard import dashboard
 from tests.components.program import Recorder, plain, run_program
-from tests.components.prometheus import WATCHED, Rules, programs
+from tests.components.prometheus import WATCHED, Rules, programs, queries
 from tests.components.samples import CUSTOM, SMALLEST, changed, settings
 from tests.components.test_scorecard import served_by
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from rehearsal.cluster.addons.applying import APPLY, HERE, WAIT, rolled_out
 from rehearsal.cluster.layout import CLUSTER_DOMAIN, Layout
 from rehearsal.cluster.templates import render
 from rehearsal.images import BUSYBOX, COREDNS, NETWORK_POLICIES, PROVISIONER
 from rehearsal.kubectl import Kubectl
 
 MANIFESTS = ("rbac.yaml.j2", "network-policies.yaml.j2", "coredns.yaml.j2", "storage.yaml.j2", "hub.yaml.j2")
-WAIT = "120s"
 
 
 def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
     """Apply the manifests and wait until the nodes, DNS and the provisioner are ready."""
     documents = [
         render(
-            Path(__file__).parent,
+            HERE,
             name,
             domain=CLUSTER_DOMAIN,
             dns=layout.network.dns,
@@ -32,10 +30,9 @@ def ensure(layout: Layout, kubectl: Kubectl, hub_port: int) -> None:
         for name in MANIFESTS
     ]
     manifest = "\n---\n".join(documents)
-    kubectl.read("apply", "--server-side", "--force-conflicts", "--filename=-", text=manifest)
+    kubectl.read(*APPLY, text=manifest)
     nodes = [f"node/{node.name}" for node in layout.nodes]
-    kubectl.read("wait", "--for=create", *nodes, f"--timeout={WAIT}")
-    kubectl.read("wait", "--for=condition=Ready", *nodes, f"--timeout={WAIT}")
-    for namespace, deployment in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-        kubectl.read("rollout", "status", f"deployment/{deployment}", f"-n={namespace}", f"--timeout={WAIT}")
-    kubectl.read("rollout", "status", "daemonset/kube-network-policies", "-n=kube-system", f"--timeout={WAIT}")
+    kubectl.read("wait", "--for=create", *nodes, WAIT)
+    kubectl.read("wait", "--for=condition=Ready", *nodes, WAIT)
+    rolled_out(kubectl, "kube-system", "deployment/coredns", "daemonset/kube-network-policies")
+    rolled_out(kubectl, "local-path-storage", "deployment/local-path-provisioner")

@@ -41,6 +41,13 @@ def rolled_out(kubectl: Kubectl, namespace: str, *workloads: str) -> None:
         kubectl.read("rollout", "status", workload, f"--namespace={namespace}", WAIT)
 
 
-def show_certificate(kubectl: Kubectl, namespace: str) -> None:
-    """Have the kubelet show pods a Secret that was just made: it looks when a pod changes, else a minute later."""
+def show_certificate(kubectl: Kubectl, namespace: str, secret: str) -> None:
+    """Wait until a controller has made its certificate, and have the kubelet show it to the pods.
+
+    The kubelet looks when a pod changes, else a minute later.
+    """
+    made = (f"secret/{secret}", f"--namespace={namespace}", WAIT)
+    # A wait for what is in it fails at once while there is none.
+    kubectl.read("wait", "--for=create", *made)
+    kubectl.read("wait", r"--for=jsonpath={.data.tls\.crt}", *made)
     kubectl.read("annotate", "pods", "--all", "--overwrite", "rehearsal/certificate=made", f"--namespace={namespace}")

@@ -16,10 +16,7 @@ def keda(kubectl: Kubectl, manifests: Path) -> None:
     operator, tag = split(KEDA_OPERATOR)
     customize(kubectl, manifests, "keda.yaml.j2", operator=operator, adapter=split(KEDA_ADAPTER)[0], tag=tag)
     # The operator makes the certificate that both speak with.
-    secret = ("secret/kedaorg-certs", "--namespace=keda", WAIT)
-    kubectl.read("wait", "--for=create", *secret)
-    kubectl.read("wait", r"--for=jsonpath={.data.tls\.crt}", *secret)
-    show_certificate(kubectl, "keda")
+    show_certificate(kubectl, "keda", "kedaorg-certs")
     rolled_out(kubectl, "keda", "deployment/keda-operator", "deployment/keda-metrics-apiserver")
     kubectl.read("wait", "--for=condition=Available", METRICS, WAIT)
 

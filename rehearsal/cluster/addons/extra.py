@@ -56,9 +56,7 @@ def _gateway(kubectl: Kubectl, manifests: Path) -> None:
 def _leader_worker_set(kubectl: Kubectl, manifests: Path) -> None:
     repository, tag = split(LWS)
     customize(kubectl, manifests, "lws.yaml.j2", repository=repository, tag=tag)
-    secret = ("secret/lws-webhook-server-cert", "--namespace=lws-system")
-    kubectl.read("wait", r"--for=jsonpath={.data.tls\.crt}", *secret, WAIT)
-    show_certificate(kubectl, "lws-system")
+    show_certificate(kubectl, "lws-system", "lws-webhook-server-cert")
     rolled_out(kubectl, "lws-system", "deployment/lws-controller-manager")
     _until_admitted(kubectl)
 
