@@ -17,6 +17,7 @@ from components.model_weights import ModelWeights
 from components.pod import labels as pod_labels
 from components.probes import PORT_NAME
 from components.settings import Model
+from components.surge import replaced
 from components.timing import timing
 
 
@@ -107,7 +108,7 @@ class InferenceServer(pulumi.ComponentResource):
             )
         )
         # Replicas on one node leave it together, or keep it from being drained.
-        if model.replicas.min > 1 and not mounted.one_node:
+        if replaced(model) > 1 and not mounted.one_node:
             k8s.policy.v1.PodDisruptionBudget(
                 name,
                 metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=namespace, labels=labels),

@@ -162,6 +162,23 @@ def require_embedded(settings: Settings) -> None:
             "inference:cluster: kubeconfig and context name a cluster of yours; allowed on the embedded one: neither; "
             "run: CLUSTER=existing make up STACK=<name>"
         )
+    for key, addon in _installed(settings):
+        raise Fault(
+            f"inference:{key}.install: true; allowed on the embedded cluster: false, since it brings its own {addon}; "
+            f"run: pulumi config set --path inference:{key}.install false, or CLUSTER=existing make up STACK=<name>"
+        )
+
+
+def _installed(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The charts that a stack installs, by key path, each with what it is."""
+    autoscaling, monitoring = settings.autoscaling, settings.monitoring
+    holder = autoscaling.http_add_on if autoscaling else None
+    if autoscaling and autoscaling.keda.install:
+        yield "autoscaling.keda", "KEDA"
+    if holder and holder.install:
+        yield "autoscaling.httpAddOn", "HTTP add-on"
+    if monitoring and monitoring.prometheus.install:
+        yield "monitoring.prometheus", "Prometheus"
 
 
 def on_aws(settings: Settings) -> bool:

@@ -239,7 +239,11 @@ def test_drains_take_one_of_several_replicas_at_a_time(smallest: Recorder) -> No
     assert budget["selector"] == deployment["spec"]["selector"]
     # With one replica it would let no node be drained.
     assert smallest.of("PodDisruptionBudget") == []
-    assert run_program(changed(SMALLEST, "models.chat.replicas", {"max": 2})).of("PodDisruptionBudget") == []
+    two = changed(SMALLEST, "models.chat.replicas", {"max": 2})
+    assert run_program(two).of("PodDisruptionBudget") == []
+    # A scaler makes several of one.
+    scaled = run_program(two | {"autoscaling": {}, "monitoring": {}})
+    assert plain(scaled.one("PodDisruptionBudget").inputs)["spec"]["maxUnavailable"] == 1
 
 
 def test_weights_are_protected_unless_a_setting_says_otherwise(smallest: Recorder) -> None:

@@ -49,6 +49,18 @@ def test_objectives_have_defaults() -> None:
     ("config", "mistake"),
     [
         pytest.param(
+            SMALLEST
+            | {
+                "autoscaling": {"keda": {"install": True, "namespace": "gpus"}},
+                "monitoring": {},
+                "devicePlugin": {"namespace": "gpus"},
+            },
+            'inference:devicePlugin.namespace: "gpus" is that of autoscaling.keda, and each namespace is made for one '
+            "of them; allowed: another one than autoscaling.keda.namespace; set it with: pulumi config set --path "
+            "'inference:devicePlugin.namespace' nvidia-device-plugin",
+            id="the device plugin where KEDA is installed",
+        ),
+        pytest.param(
             changed(SMALLEST, "models.chat.objectives", {"kvCache": {"warning": 0.95}}),
             "inference:models.chat.objectives.kvCache.critical: 0.95 is not above warning 0.95; allowed: a number "
             "above kvCache.warning, to 1; set it with: pulumi config set --path "

@@ -71,8 +71,9 @@ def scaler(watched: Watched) -> Iterator[Alert]:
         name="InferenceScalerFailing",
         severity="critical",
         # As many as turn the fallback on; in five minutes, so that an outage of this Prometheus itself shows when it is
-        # back. Until a replica has loaded, the scaler has nothing to read either, which is no fault of it.
-        query=f"sum(increase({errors}[5m])) >= {scaling.fallback.failure_threshold} "
+        # back. Until a replica has loaded, the scaler has nothing to read either, which is no fault of it. The largest,
+        # since every stack that reads this operator adds a series of the same errors.
+        query=f"max(increase({errors}[5m])) >= {scaling.fallback.failure_threshold} "
         f"and on () {serving} > 0 and on () {serving} offset 5m > 0",
         lasting="1m",
         summary="its scaler cannot read its metrics: the fallback holds the replicas where they are.",

@@ -33,6 +33,17 @@ def replicas(watched: Watched) -> Iterator[Alert]:
             action="Look at its pods, their events and logs; and, where they are ready, at "
             "networkPolicy.prometheusNamespace.",
         )
+    if serving is not None and watched.model.replicas.min == 0:
+        wanted = selected("kube_deployment_spec_replicas", {"namespace": watched.namespace, "deployment": watched.name})
+        yield Alert(
+            name="InferenceNotWoken",
+            severity="critical",
+            query=f"{serving} == 0 and on () max({wanted}) > 0",
+            # A node, the image and the load: as long as the requests are held.
+            lasting=f"{timing.timing(watched.model).progress_deadline}s",
+            summary="requests are held, and no replica has come to answer them.",
+            action="Look at its pods and their events: Pending asks for a larger pool, or for a node that its zone has.",
+        )
     yield Alert(
         name="InferenceReplicaRestarts",
         severity="warning",

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from components.timing import timing
 from tests.components.prometheus import WATCHED, Rules, always, histogram, rising, rules, rules_of
-from tests.components.samples import SOURCES, changed
+from tests.components.samples import SOURCES, changed, chat
 
 __all__ = ["rules"]
 
@@ -147,6 +148,18 @@ def test_two_failures_of_the_scaler_are_no_fallback_yet_and_three_are(rules: Rul
     """As many as `scaling.fallback.failureThreshold` says."""
     assert rules.firing([11, 13, 15], WELL | {SCALER_ERRORS: "0+0x9 2+0x500"}) == [{}] * 3
     assert rules.firing([13], WELL | {SCALER_ERRORS: "0+0x9 3+0x500"}) == [{"InferenceScalerFailing": "critical"}]
+
+
+def test_a_model_without_a_replica_that_is_asked_for_and_does_not_come_wakes_somebody(tmp_path: Path) -> None:
+    from_zero = changed(WATCHED, "models.chat.replicas", {"min": 0, "max": 4}) | {"autoscaling": {"httpAddOn": {}}}
+    rules = rules_of(from_zero, tmp_path)
+    wanted = 'kube_deployment_spec_replicas{namespace="inference",deployment="chat"}'
+    deadline = timing(chat(from_zero)).progress_deadline
+    asleep, pending = WELL | {UP: "_", wanted: always(0)}, WELL | {UP: "_", wanted: always(1)}
+    assert rules.firing([deadline // 60 + 5], asleep) == [{}]
+    assert rules.firing([deadline // 60], pending) == [{}]
+    assert rules.firing([deadline // 60 + 2], pending) == [{"InferenceNotWoken": "critical"}]
+    assert rules.firing([deadline // 60 + 5], pending | {UP: always(1)}) == [{}]
 
 
 def test_an_outage_of_prometheus_itself_shows_when_it_is_back(rules: Rules) -> None:

@@ -53,6 +53,20 @@ def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, monkeyp
     assert token not in str(fault.value)
 
 
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"autoscaling": {"keda": {"install": True}}, "monitoring": {}}, "autoscaling.keda"),
+        ({"autoscaling": {"httpAddOn": {"install": True}}, "monitoring": {}}, "autoscaling.httpAddOn"),
+        ({"monitoring": {"prometheus": {"install": True}}}, "monitoring.prometheus"),
+    ],
+)
+def test_the_embedded_cluster_brings_its_own_add_ons(sections: dict[str, Any], key: str) -> None:
+    with pytest.raises(Fault, match=rf"^inference:{key}.install: true; allowed on the embedded cluster: false"):
+        stack.require_embedded(settings(SMALLEST | sections))
+    stack.require_embedded(settings(SMALLEST | {"autoscaling": {"httpAddOn": {}}, "monitoring": {}}))
+
+
 def test_an_own_cluster_cannot_have_images_of_the_rehearsal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config").touch()
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
