@@ -7,12 +7,10 @@ import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,20 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from rehearsal import bench_rollout, bench_seeding, cluster, stack, toolchain
-from rehearsal.bench_rollout import Rollout
-from rehearsal.bench_seeding import Seeding
+from components.scaling_target import target_of
+from rehearsal import bench_rollout, bench_scaling, bench_seeding, cluster, stack, toolchain
+from rehearsal.bench_figures import (
+    Figure,
+    Sample,
+    against,
+    memory_figures,
+    preview_figure,
+    preview_part,
+    rollout_figures,
+    row,
+    scaling_figures,
+    seeding_figures,
+)
 from rehearsal.cluster import control_plane, node
 from rehearsal.cluster.cgroups import Cgroups
 from rehearsal.cluster.layout import Layout
@@ -34,12 +43,7 @@ from rehearsal.pulumi_cli import Pulumi, embedded, throwaway
 
 COLD_UP_S = 180.0
 SECOND_UP_S = 30.0
-PREVIEW_RATIO = 2.5
-RESIDENT_GIB = 3.0
-SEEDING_RATIO = 1.25
-"""Seeding has to reach 0.8 of curl's throughput: so many times its time, at most."""
 SEEDING_REPEATS = 3
-ROLLOUT_RATIO = 1.15
 REPEATS = 5
 PROD = "prod"
 """The stack on AWS that is previewed without an account, whatever runs."""
@@ -50,124 +54,9 @@ UNCHANGED = frozenset({"same", "read"})
 """Pulumi's operations that leave a resource as it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measured figure. `allowed` is None for a part of the figure above it, 0 where nothing at all is allowed."""
-
-    name: str
-    measured: float
-    unit: str
-    allowed: float | None = None
-    ratio: float | None = None
-    note: str = ""
-    samples: tuple[float, ...] = ()
-    """What `measured` is the median of, in the order of measurement; empty where it was measured once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What one command took, in seconds; `cpu_s`, of its ended processes, depends less on other work on the host."""
-
-    wall_s: float
-    cpu_s: float
-
-
-def against(figure: Figure, allowed: float) -> Figure:
-    """The figure with what it is allowed, and its ratio to that; there is no ratio to nothing."""
-    return dataclasses.replace(figure, allowed=allowed, ratio=figure.measured / allowed if allowed else None)
-
-
 def changed_resources(update: Mapping[str, Any]) -> int:
     """How many resources one entry of `pulumi stack history --json` created, updated, replaced or deleted."""
     return sum(count for operation, count in update["resourceChanges"].items() if operation not in UNCHANGED)
-
-
-def preview_figure(name: str, own: Sequence[Sample], empty: Sequence[Sample]) -> Figure:
-    """The median preview of stack `name` over the median preview of an empty program."""
-    ratio = _median_wall(own) / _median_wall(empty)
-    cpu = statistics.median(each.cpu_s for each in own) / statistics.median(each.cpu_s for each in empty)
-    what, note = f"preview of {name} over an empty program's", f"in CPU time {cpu:.2f} x"
-    return against(Figure(name=what, measured=ratio, unit="x", note=note), PREVIEW_RATIO)
-
-
-def preview_part(name: str, samples: Sequence[Sample]) -> Figure:
-    """The median of one program's previews, and how far they lie apart."""
-    walls = tuple(each.wall_s for each in samples)
-    note = f"median of {len(walls)}, {min(walls):.1f} to {max(walls):.1f} s"
-    return Figure(name=f"  {name}", measured=statistics.median(walls), unit="s", note=note, samples=walls)
-
-
-def memory_figures(resident: Mapping[str, int], replicas: int) -> list[Figure]:
-    """The sum of what the groups have resident (bytes), then each group's part."""
-    allowance = RESIDENT_GIB * 2**30
-    total = Figure(
-        name=f"memory, cluster and {replicas} replica{'' if replicas == 1 else 's'}",
-        measured=sum(resident.values()) / 2**30,
-        unit="GiB",
-        note="proportional set size",
-    )
-    parts = (
-        Figure(name=f"  {group}", measured=size / 2**30, unit="GiB", ratio=size / allowance)
-        for group, size in resident.items()
-    )
-    return [against(total, RESIDENT_GIB), *parts]
-
-
-def seeding_figures(seeding: Seeding) -> list[Figure]:
-    """The median time of seeding over curl's and sync's of the same files, and what of it came after the last byte."""
-    seeder_s, curl_s = statistics.median(seeding.seeder_s), statistics.median(seeding.curl_s)
-    rest_s, alone_s = statistics.median(seeding.after_last_byte_s), statistics.median(seeding.curl_alone_s)
-    ratio = seeder_s / curl_s
-    speed = f"{1 / ratio:.2f} of its throughput, {seeding.size / seeder_s / 1e6:.0f} MB/s"
-    return [
-        against(Figure(name="seeding over curl and sync, 1 GiB", measured=ratio, unit="x", note=speed), SEEDING_RATIO),
-        Figure(name="  seeder", measured=seeder_s, unit="s", samples=seeding.seeder_s),
-        Figure(
-            name="  of which after its last byte",
-            measured=rest_s,
-            unit="s",
-            note=f"{100 * rest_s / seeder_s:.0f} %: what verification does not overlap with the download",
-            samples=seeding.after_last_byte_s,
-        ),
-        Figure(name="  curl and sync", measured=curl_s, unit="s", samples=seeding.curl_s),
-        Figure(
-            name="  of which curl",
-            measured=alone_s,
-            unit="s",
-            note=f"whose files are not on the disk then: {alone_s / seeder_s:.2f} of its throughput",
-            samples=seeding.curl_alone_s,
-        ),
-    ]
-
-
-def rollout_figures(rollouts: Iterable[Rollout]) -> list[Figure]:
-    """Each rollout over its floor, and what it adds to it in each of its rounds."""
-    replicas = bench_rollout.REPLICAS
-    return [
-        against(
-            Figure(
-                name=f"rollout of {replicas} replicas over its floor, surge {each.surge}",
-                measured=each.measured_s / each.floor_s,
-                unit="x",
-                note=f"{each.measured_s:.0f} s over {each.floor_s:.0f} s; each of {each.rounds} rounds adds "
-                f"{each.added_s:.1f} s: pod start, probes, controllers",
-            ),
-            ROLLOUT_RATIO,
-        )
-        for each in rollouts
-    ]
-
-
-def row(figure: Figure) -> tuple[str, str, str, str, str]:
-    """The figure as the table shows it: name, measured, allowed, ratio, note."""
-    digits = 0 if figure.unit == "resources" else 2
-    return (
-        figure.name,
-        f"{figure.measured:.{digits}f} {figure.unit}",
-        "" if figure.allowed is None else f"{figure.allowed:g} {figure.unit}",
-        "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        figure.note,
-    )
 
 
 def noise(load: float, cpus: int) -> str:
@@ -229,6 +118,7 @@ def _running(name: str, places: Places, repeats: int) -> list[Figure]:
     figures = [*_second_up(name, engine), *memory_figures(_resident_by_group(places), replicas)]
     kubectl = Kubectl(program=tools.kubectl, kubeconfig=str(places.kubeconfig), direct=str(cluster.network_block()))
     figures += _rollouts(name, engine, kubectl)
+    figures += _scaling(name, engine, kubectl)
     title = f"{repeats + 1} previews of {name}, of {PROD} and of an empty program, in turns"
     with step(title, about_s=(repeats + 1) * 3), tempfile.TemporaryDirectory() as folder:
         backend = Path(folder) / "state"
@@ -246,15 +136,24 @@ def _rollouts(name: str, engine: Pulumi, kubectl: Kubectl) -> list[Figure]:
         return rollout_figures(bench_rollout.measure(kubectl, *service))
 
 
+def _scaling(name: str, engine: Pulumi, kubectl: Kubectl) -> list[Figure]:
+    """Of the first model that is scaled; nothing of a stack that has none, which is said."""
+    settings = stack.read(name)
+    scaled = next((key for key, model in settings.models.items() if model.scaling), None)
+    if scaled is None or settings.monitoring is None:
+        console.print(f"scaling is not measured: stack {name} has no inference:autoscaling")
+        return []
+    namespace, service = stack.services(engine, name)[scaled]
+    target, scrape_s = target_of(settings.models[scaled]), settings.monitoring.scrape_seconds
+    with step("a load step by two triggers, one after the other", about_s=bench_scaling.expected_s()):
+        return scaling_figures(bench_scaling.measure(kubectl, namespace, service, target=target, scrape_s=scrape_s))
+
+
 def _seeding(places: Places) -> list[Figure]:
     with step(
         f"{SEEDING_REPEATS} downloads of 1 GiB by the seeder and by curl, in turns", about_s=SEEDING_REPEATS * 15
     ):
         return seeding_figures(bench_seeding.measure(places.state, repeats=SEEDING_REPEATS))
-
-
-def _median_wall(samples: Iterable[Sample]) -> float:
-    return statistics.median(each.wall_s for each in samples)
 
 
 def _show(figures: Iterable[Figure], note: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rehearsal import bench
-from rehearsal.bench import Figure, Sample
+from rehearsal import bench, bench_figures
+from rehearsal.bench_figures import Figure, Sample
 from rehearsal.cluster.layout import Folders, Layout, Network, NodeSpec
 from rehearsal.fault import Fault
 from rehearsal.places import CHECKOUT, Places
@@ -19,12 +19,12 @@ def samples(*walls: float, cpu: float = 1.0) -> list[Sample]:
 
 
 def test_a_figure_s_ratio_is_its_share_of_what_is_allowed() -> None:
-    measured = bench.against(Figure(name="second make up", measured=7.5, unit="s"), 30)
+    measured = bench_figures.against(Figure(name="second make up", measured=7.5, unit="s"), 30)
     assert (measured.allowed, measured.ratio) == (30, 0.25)
 
 
 def test_there_is_no_ratio_to_an_allowance_of_nothing() -> None:
-    measured = bench.against(Figure(name="resources it changed", measured=2, unit="resources"), 0)
+    measured = bench_figures.against(Figure(name="resources it changed", measured=2, unit="resources"), 0)
     assert (measured.allowed, measured.ratio) == (0, None)
 
 
@@ -44,18 +44,18 @@ def test_every_resource_that_pulumi_did_not_leave_as_it_was_counts_as_changed(
 
 
 def test_the_preview_is_compared_by_medians_so_that_one_slow_run_does_not_count() -> None:
-    figure = bench.preview_figure("prod", samples(4.0, 20.0, 3.9, 4.1, 4.0), samples(2.0, 1.9, 2.1, 30.0, 2.0))
+    figure = bench_figures.preview_figure("prod", samples(4.0, 20.0, 3.9, 4.1, 4.0), samples(2.0, 1.9, 2.1, 30.0, 2.0))
     assert (figure.name, figure.measured) == ("preview of prod over an empty program's", 2.0)
     assert figure.ratio == pytest.approx(2.0 / 2.5)
 
 
 def test_the_preview_s_cpu_time_is_compared_beside_its_time() -> None:
-    figure = bench.preview_figure("local", samples(4.0, cpu=3.0), samples(2.0, cpu=1.2))
+    figure = bench_figures.preview_figure("local", samples(4.0, cpu=3.0), samples(2.0, cpu=1.2))
     assert figure.note == "in CPU time 2.50 x"
 
 
 def test_a_program_s_previews_are_kept_and_their_spread_is_named() -> None:
-    part = bench.preview_part("local", samples(3.0, 9.0, 4.0))
+    part = bench_figures.preview_part("local", samples(3.0, 9.0, 4.0))
     assert (part.measured, part.samples, part.allowed) == (4.0, (3.0, 9.0, 4.0), None)
     assert part.note == "median of 3, 3.0 to 9.0 s"
 
@@ -74,7 +74,7 @@ def test_measurements_take_turns() -> None:
 
 
 def test_the_memory_of_all_groups_is_held_against_3_gib() -> None:
-    total, *parts = bench.memory_figures({"control plane, hub": 512 << 20, "pods": 1 << 30}, 1)
+    total, *parts = bench_figures.memory_figures({"control plane, hub": 512 << 20, "pods": 1 << 30}, 1)
     assert (total.name, total.measured, total.allowed, total.ratio) == ("memory, cluster and 1 replica", 1.5, 3, 0.5)
     assert [part.name.strip() for part in parts] == ["control plane, hub", "pods"]
     assert [part.ratio for part in parts] == pytest.approx([1 / 6, 1 / 3])
@@ -96,13 +96,13 @@ def test_every_cgroup_of_the_cluster_is_in_one_group_of_the_table() -> None:
 
 
 def test_a_row_shows_the_figure_its_allowance_and_its_ratio() -> None:
-    figure = bench.against(Figure(name="second make up", measured=7.512, unit="s", note="quick"), 30)
-    assert bench.row(figure) == ("second make up", "7.51 s", "30 s", "0.25", "quick")
+    figure = bench_figures.against(Figure(name="second make up", measured=7.512, unit="s", note="quick"), 30)
+    assert bench_figures.row(figure) == ("second make up", "7.51 s", "30 s", "0.25", "quick")
 
 
 def test_a_row_of_counted_things_has_no_decimals_and_no_ratio_to_nothing() -> None:
-    figure = bench.against(Figure(name="  resources it changed", measured=0, unit="resources"), 0)
-    assert bench.row(figure) == ("  resources it changed", "0 resources", "0 resources", "", "")
+    figure = bench_figures.against(Figure(name="  resources it changed", measured=0, unit="resources"), 0)
+    assert bench_figures.row(figure) == ("  resources it changed", "0 resources", "0 resources", "", "")
 
 
 def test_a_busy_host_is_named_as_a_reason_for_longer_times() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal import bench, bench_rollout, understudy
+from rehearsal import bench_figures, bench_rollout, understudy
 from rehearsal.bench_rollout import Rollout
 from rehearsal.kubectl import Kubectl
 
@@ -100,7 +100,7 @@ def test_a_floor_is_a_load_and_min_ready_seconds_for_each_round(surge: int, floo
 
 
 def test_a_rollout_is_held_to_its_floor_and_says_what_each_round_adds() -> None:
-    (figure,) = bench.rollout_figures([Rollout(surge=2, rounds=2, floor_s=50, measured_s=55)])
+    (figure,) = bench_figures.rollout_figures([Rollout(surge=2, rounds=2, floor_s=50, measured_s=55)])
 
     assert (figure.measured, figure.allowed) == (1.1, 1.15)
     assert "surge 2" in figure.name

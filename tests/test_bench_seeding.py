@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rehearsal import bench, bench_seeding
+from rehearsal import bench_figures, bench_seeding
 from rehearsal.bench_seeding import Seeding
 from rehearsal.fault import Fault
 
@@ -22,7 +22,7 @@ SEEDING = Seeding(
 
 
 def test_seeding_is_held_against_curl_by_medians_and_its_end_is_a_part_of_it() -> None:
-    figure, seeder, end, curl, alone = bench.seeding_figures(SEEDING)
+    figure, seeder, end, curl, alone = bench_figures.seeding_figures(SEEDING)
 
     assert (figure.measured, figure.allowed, figure.ratio) == (1.25, 1.25, 1.0)
     assert figure.note == "0.80 of its throughput, 200 MB/s"

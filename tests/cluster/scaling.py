@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from rehearsal.counts import Counts
 from rehearsal.places import Places
 from rehearsal.prometheus import Points, Prometheus
 from rehearsal.timeline import Line, Panel, draw
 from rehearsal.traffic.load import Load
 from tests.cluster.rehearsed import Rehearsed
-from tests.cluster.scenarios import HERE, Counts
+from tests.cluster.scenarios import HERE
 
 CONCURRENCY, TARGET, MOST = 32, 25, 7
 STREAM_S = 4.0
@@ -55,7 +56,8 @@ class Watched(Counts):
     """The Deployment's replicas while the block runs, each change with its time."""
 
     def __init__(self, rehearsed: Rehearsed) -> None:
-        super().__init__(rehearsed, ".spec.replicas", ".status.replicas", ".status.readyReplicas")
+        fields = (".spec.replicas", ".status.replicas", ".status.readyReplicas")
+        super().__init__(rehearsed.client, "inference", "chat", *fields)
 
     def __enter__(self) -> Self:
         self.began = time.time()

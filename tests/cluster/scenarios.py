@@ -6,14 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from rehearsal.counts import Counts
 from rehearsal.traffic.background import Background
 from rehearsal.traffic.load import Load
 from rehearsal.traffic.result import Result
@@ -60,41 +60,11 @@ def nothing_lost(result: Result) -> None:
     FIGURES["streams lost in planned changes"] += 0
 
 
-class Counts:
-    """Numbers of the Deployment, named by their paths, and how they change while the block runs."""
-
-    def __init__(self, rehearsed: Rehearsed, *fields: str) -> None:
-        numbers = ",".join(f"{{{field}}}" for field in fields)
-        command = rehearsed.client.command("get", "deployment", "chat", HERE, "-w", f"-o=jsonpath={numbers}{{'\\n'}}")
-        self._command, self._environment = command, {**os.environ, **rehearsed.client.environment}
-        self.seen: list[tuple[float, tuple[int, ...]]] = []
-        """Each change with its time, in seconds since the epoch."""
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-        return self
-
-    def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self.seen.append((time.time(), tuple(int(number or 0) for number in line.strip().split(","))))
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._thread.join()
-        if self._process.stdout:
-            self._process.stdout.close()
-        self._process.wait()
-
-
 class Available(Counts):
     """How many replicas were available at least, and at most how many were there, while the block ran."""
 
     def __init__(self, rehearsed: Rehearsed) -> None:
-        super().__init__(rehearsed, ".status.availableReplicas", ".status.replicas")
+        super().__init__(rehearsed.client, "inference", "chat", ".status.availableReplicas", ".status.replicas")
 
     @property
     def least(self) -> int:
