@@ -17,6 +17,7 @@ from rehearsal.progress import console
 
 PROMPT = "In two sentences: what is a surge-only rollout, and why does it cut no stream?"
 MAX_TOKENS = 96
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,23 @@ class Answer:
     total_s: float
 
 
-def ask(base_url: str, model: str, prompt: str = PROMPT, *, key: str = "none") -> Answer:
-    """Stream one answer and show it as it comes. Fault unless the stream ends of itself (`stop` or `length`)."""
+def ask(base_url: str, model: str, prompt: str = PROMPT, *, key: str = "none", host: str | None = None) -> Answer:
+    """Stream one answer and show it as it comes. Fault unless the stream ends of itself (`stop` or `length`).
+
+    `host` is what to call who is asked, where that is not what stands in the address.
+    """
     import openai  # noqa: PLC0415 - half a second that no other command needs
 
     # The address is one of this host's: a proxy that the environment names has no way to it.
     http = openai.DefaultHttpxClient(trust_env=False)
-    client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120, http_client=http)
+    client = openai.OpenAI(
+        base_url=base_url,
+        api_key=key,
+        max_retries=0,
+        timeout=PATIENCE_SECONDS,
+        http_client=http,
+        default_headers={"Host": host} if host else {},
+    )
     started = time.monotonic()
     first: float | None = None
     text, finish, tokens = "", "", 0
@@ -79,9 +90,9 @@ def service_address(kubectl: Kubectl, namespace: str, service: str) -> str:
 
 
 @contextlib.contextmanager
-def forwarded(kubectl: Kubectl, namespace: str, service: str) -> Iterator[str]:
+def forwarded(kubectl: Kubectl, namespace: str, service: str, *, port: str = "http") -> Iterator[str]:
     """`127.0.0.1:port` that leads to a Service of a cluster whose cluster IPs are not reachable from here."""
-    command = kubectl.command("port-forward", f"service/{service}", f"--namespace={namespace}", ":http")
+    command = kubectl.command("port-forward", f"service/{service}", f"--namespace={namespace}", f":{port}")
     environment = {**os.environ, **kubectl.environment}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -86,17 +86,18 @@ def up(name: Stack = "local") -> None:
         stack.write_kubeconfig(settings, kubectl)
     key = stack.api_key(engine, name)
     direct = not existing_cluster() and stack.lets_in(settings, cluster.host_addresses())
-    for model, service in stack.services(engine, name).items():
+    for model, (service, door) in stack.doors(engine, name).items():
         console.print(f"\n[bold]{model}[/bold] is asked: {answer.PROMPT}")
-        with stack.reach(kubectl, service, direct=direct) as address:
-            given = answer.ask(f"http://{address}/v1", model, key=key)
+        with stack.reach(kubectl, service, direct=direct, door=door) as address:
+            given = answer.ask(f"http://{address}/v1", model, key=key, host=door.name if door else None)
         rate = given.tokens / given.total_s
         console.print(
             f"[dim]{given.tokens} tokens, finish_reason {given.finish_reason}, "
             f"first after {given.first_token_s * 1000:.0f} ms, {rate:.0f} tokens/s[/dim]"
         )
         if direct:
-            console.print(f"endpoint      http://{address}/v1")
+            named = f"  [dim]for requests with the header Host: {door.name}[/dim]" if door else ""
+            console.print(f"endpoint      http://{address}/v1{named}")
     console.print(f"look around   export KUBECONFIG={kubectl.kubeconfig}; {kubectl.program} get pods -A -o wide")
     console.print(f"change        edit Pulumi.{name}.yaml, then: make preview STACK={name}; make up")
     console.print(f"stop          make down        [dim](all of this took {span(time.monotonic() - started)})[/dim]")

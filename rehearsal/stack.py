@@ -8,8 +8,10 @@ import ipaddress
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -226,8 +228,26 @@ def existing_kubeconfig(settings: Settings) -> str:
 
 def services(engine: Pulumi, name: str) -> dict[str, tuple[str, str]]:
     """Namespace and name of each model's Service, from the stack's outputs."""
+    return {model: service for model, (service, _) in doors(engine, name).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """The Service that wakes a model up, beside that of its engines: a name of whoever holds its requests."""
+
+    name: str
+    port: int
+
+
+def doors(engine: Pulumi, name: str) -> dict[str, tuple[tuple[str, str], Door | None]]:
+    """Namespace and name of each model's Service, and its door where it has one."""
     outputs = json.loads(engine.read("stack", "output", "--json", "--stack", name))
-    return {model: (outputs["namespace"], exported["service"]) for model, exported in outputs["models"].items()}
+    found = {}
+    for model, exported in outputs["models"].items():
+        url, service = urlsplit(exported["url"]), (outputs["namespace"], exported["service"])
+        asked = str(url.hostname).partition(".")[0]
+        found[model] = (service, None if asked == service[1] else Door(name=asked, port=url.port or 80))
+    return found
 
 
 def api_key(engine: Pulumi, name: str) -> str:
@@ -244,8 +264,10 @@ def lets_in(settings: Settings, addresses: ipaddress.IPv4Network) -> bool:
 
 
 @contextlib.contextmanager
-def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool) -> Iterator[str]:
-    """`host:port` of a Service: its cluster IP where this host has a route to it, else a forwarded port.
+def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool, door: Door | None = None) -> Iterator[str]:
+    """`host:port` of a Service, or of who answers at its `door`: the cluster IP, if this host has a route there.
+
+    Else it is a forwarded port.
 
     Waits for the Deployment of that name, or for its groups of pods where it has none: after a crash nothing has
     changed for Pulumi, and yet its pods may be new.
@@ -257,11 +279,21 @@ def reach(kubectl: Kubectl, service: tuple[str, str], *, direct: bool) -> Iterat
     else:
         of_it = f"--selector=app.kubernetes.io/instance={name}"
         kubectl.read("wait", "--for=condition=Available", "leaderworkersets", of_it, *wait)
+    asked, port = (_holder(kubectl, namespace, door), str(door.port)) if door else (service, "http")
     if direct:
-        yield service_address(kubectl, *service)
+        yield service_address(kubectl, *asked)
     else:
-        with forwarded(kubectl, *service) as address:
+        with forwarded(kubectl, *asked, port=port) as address:
             yield address
+
+
+def _holder(kubectl: Kubectl, namespace: str, door: Door) -> tuple[str, str]:
+    """Namespace and name of the Service that the door is but another name of."""
+    said = kubectl.read(
+        "get", "service", door.name, f"--namespace={namespace}", "--output=jsonpath={.spec.externalName}"
+    )
+    name, _, rest = said.partition(".")
+    return rest.partition(".")[0], name
 
 
 def changed_environment(engine: Pulumi) -> dict[str, str]:

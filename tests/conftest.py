@@ -16,7 +16,14 @@ from tests.figures import CONTRACT, FIGURES, SCENARIOS
 
 # Of the tests on a cluster these come last, in this order: what a healthy cluster does should not have to be read out
 # of a mended one, and the last of the faults makes a new cluster, whose stack these then change for good.
-LAST = ("test_faults.py", "test_rollout.py", "test_disruptions.py", "test_rollout_mutations.py", "test_scaling.py")
+LAST = (
+    "test_faults.py",
+    "test_rollout.py",
+    "test_disruptions.py",
+    "test_rollout_mutations.py",
+    "test_scaling.py",
+    "test_scale_to_zero.py",
+)
 # `make up` first: it is a person's first command, and what it shows comes soonest.
 FIRST = ("test_make_up.py",)
 

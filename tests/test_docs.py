@@ -101,7 +101,7 @@ def with_set(config: dict[str, Any], words: list[str]) -> dict[str, Any]:
     *parents, last = key_of(words)
     node = changed
     for step in parents:
-        node = node[step]
+        node = node.setdefault(step, {})
     node[last] = yaml.safe_load(words[-1])
     return changed
 

@@ -18,6 +18,7 @@ from tests.cluster.scaling import (
     DEMAND,
     ENV,
     MOST,
+    STREAM_S,
     TARGET,
     WAITING,
     Watched,
@@ -96,7 +97,12 @@ def test_four_times_the_load_gets_the_replicas_that_it_needs_and_they_go_with_it
         back = time.time() - fell
         time.sleep(10)
 
-    drawn = report("load step", prometheus, watched, [(watched.began, CALM / 4), (stepped, BUSY / 4), (fell, CALM / 4)])
+    drawn = report(
+        "load step",
+        prometheus,
+        watched,
+        [(watched.began, CALM / STREAM_S), (stepped, BUSY / STREAM_S), (fell, CALM / STREAM_S)],
+    )
     peak = max(count.wanted for count in watched.counts)
     figures = f"new pod created {created:.0f} s after the step; 1 -> {peak} -> {plateau[-1].wanted} -> 1 replicas, "
     for title, result in (("calm load beside a step", calm.result), ("load step 1 -> 4x", more.result)):
@@ -111,16 +117,17 @@ def test_four_times_the_load_gets_the_replicas_that_it_needs_and_they_go_with_it
 
 
 def test_steady_load_at_four_fifths_does_not_flap(scaled: Rehearsed, prometheus: Prometheus) -> None:
-    with Watched(scaled) as watched, Background(load(scaled, 0.8 * CONCURRENCY * 3)) as traffic:
+    """Four fifths of what three replicas are for, with a tenth of the default window: up, back to three, no more."""
+    steady = 0.8 * TARGET * 3
+    with Watched(scaled) as watched, Background(load(scaled, steady)) as traffic:
         time.sleep(300)
-    drawn = report("steady load", prometheus, watched, [(watched.began, 0.8 * CONCURRENCY * 3 / 4)])
-    wanted = [count.wanted for count in watched.counts]
-    note(
-        "steady load of 80 %, 300 s",
-        traffic.result,
-        f"{watched.turns()} turns, {max(wanted)} replicas at most; {drawn}",
-    )
+        ended = watched.now
+    drawn = report("steady load", prometheus, watched, [(watched.began, steady / STREAM_S)])
+    peak = max(count.wanted for count in watched.counts)
+    figures = f"1 -> {peak} -> {ended.wanted} replicas, {watched.turns()} turns; {drawn}"
+    note("steady load of 80 %, 300 s", traffic.result, figures)
     assert not traffic.result.lost, traffic.result.summary()
+    assert ended.wanted == 3
     assert watched.turns() <= 1
 
 
@@ -142,7 +149,7 @@ def test_new_replicas_whose_node_comes_a_minute_late_keep_requests_waiting_and_l
             eventually(lambda: prometheus.value(WAITING) == 0, 180)
     finally:
         scaled.kubectl("uncordon", *pool)
-    drawn = report("late node", prometheus, watched, [(began, BUSY / 4)])
+    drawn = report("late node", prometheus, watched, [(began, BUSY / STREAM_S)])
     served = next(count.at for count in watched.counts if count.ready > 1) - came
     note(
         "node 60 s late", traffic.result, f"{waited:.0f} waited meanwhile, ready {served:.0f} s after it came; {drawn}"
