@@ -1,7 +1,7 @@
 # What people run. Everything behind it is `python -m rehearsal`; `make help` lists the targets.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview rehearse-aws model-facts env toolchain calibrate rehearse test test-fast lint format bench setup
+.PHONY: help up down status preview claims rehearse-aws model-facts env toolchain calibrate rehearse test test-fast lint format bench setup
 
 # CI runners and services have no HOME.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
@@ -31,12 +31,15 @@ down: setup ## Remove everything that `make up` started
 status: setup ## What runs
 	@$(PYTHON) -m rehearsal status
 
-preview: setup ## Preview a stack's changes, changing nothing: make preview STACK=dev
+preview: setup ## Preview a stack's changes, changing nothing: make preview STACK=dev; POLICY=none: without the pack
 	@$(PYTHON) -m rehearsal preview
 
 # dev, unless STACK is given: local is no stack on AWS.
 rehearse-aws: setup ## An AWS stack's whole life without an account, against moto: make rehearse-aws STACK=prod
 	@STACK=$(if $(filter file,$(origin STACK)),dev,$(STACK)) $(PYTHON) -m rehearsal rehearse-aws
+
+claims: setup ## What a stack's preview claims, with the arithmetic, in a second: make claims STACK=prod CLAIMS=--all
+	@$(PYTHON) -m claims --stack $(STACK) $(CLAIMS)
 
 model-facts: setup ## List a model's files: the size of its volume follows: make model-facts STACK=dev MODEL=chat
 	@$(PYTHON) -m rehearsal model-facts

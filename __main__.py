@@ -9,6 +9,7 @@ gc.disable()
 
 import pulumi
 
+from claims.check import check
 from components.api_keys import key_extras
 from components.cluster import connect, namespace
 from components.front_door import endpoints
@@ -30,6 +31,7 @@ gc.enable()
 
 config = pulumi.Config()
 settings = load(config)
+claims = check(settings)
 token = hub_token(config)
 
 connection = connect(settings)
@@ -75,4 +77,5 @@ scalers = queue_scalers(settings, servers, addons, workloads, on_cluster)
 weight_cleaner(settings, weights, servers, workloads, policies, on_cluster)
 
 pulumi.export("namespace", workloads)
+pulumi.export("claims", claims)
 pulumi.export("models", endpoints(settings, servers, scalers, workloads, on_cluster))

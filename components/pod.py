@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -13,7 +13,8 @@ from components.settings import Resources, taint_parts
 # Above 10000, so that it is no user of the node. Writer and readers of the weights share it.
 USER: Final = 65532
 UNPRIVILEGED_PORT: Final = 1024
-Scratch = tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]
+# Written out, since its types take a second to load, which the claims have no time for.
+Scratch: TypeAlias = "tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]"
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "pulumi"}
 
 

@@ -7,6 +7,7 @@ While a new revision is seeded, the volume holds the one that is served, the new
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from components.facts import models
@@ -19,6 +20,12 @@ BESIDE_KEPT: Final = 2
 _HEAD_ROOM_TENTHS: Final = 11
 _MI: Final = 2**20
 _GI: Final = 2**30
+
+
+def shape_of(model: Model) -> Mapping[str, int]:
+    """What is known of the model's shape, by the keys of `components.facts.shapes`: the stack's own word goes first."""
+    given = model.facts.model_dump(by_alias=True, exclude_none=True) if model.facts else {}
+    return {**models.config(model.source), **given}
 
 
 def revision_bytes(model: Model) -> int | None:

@@ -33,6 +33,8 @@ LOAD_S = 10.0
 HPA_PERIOD_S = 15.0
 """Between two looks of Kubernetes' autoscaler: its default."""
 CALM_S, BUSY_S, AFTER_S = 30.0, 180.0, 90.0
+CALM, BUSY = 0.5, 4.0
+"""Requests in flight before and after the step, in targets of one replica."""
 STREAM_S, TOKENS = 4.0, 20
 PATIENCE_S = 300.0
 _NAME = "bench-scaling"
@@ -50,7 +52,7 @@ _BEHAVIOUR = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled:
-    """What a load step, from one replica's target to four times as much, made of one trigger. Times in seconds.
+    """What a load step, from one replica to four of them, made of one trigger. Times in seconds.
 
     `floor_s` is the mean time of noticing (half of a reading and of the autoscaler's period) and the engine's load;
     `served_s` the time to the first replica more that is ready.
@@ -128,12 +130,15 @@ def _one(
 
 
 def _under_load(kubectl: Kubectl, namespace: str, served: str, trigger: str, target: int, scrape_s: float) -> Scaled:
-    """One replica's target, four times as much, and one again; `served` is the model's name in requests."""
+    """Half of one replica's target, four targets, and half of one again; `served` is the model's name in requests.
+
+    At the whole of its target the scaler may well take a second one before the step.
+    """
     calm = Load(
         base_url=f"http://{service_address(kubectl, namespace, _NAME)}/v1",
         model=served,
         streams=1,
-        rate=target / STREAM_S,
+        rate=CALM * target / STREAM_S,
         tokens=TOKENS,
         long_every=0,
         first_token_s=PATIENCE_S,
@@ -145,7 +150,9 @@ def _under_load(kubectl: Kubectl, namespace: str, served: str, trigger: str, tar
         began = time.time()
         time.sleep(CALM_S)
         stepped = time.time()
-        with Background(replace(calm, rate=3 * target / STREAM_S, seed=8)) as more:
+        if counts.seen[-1][1][0] != 1:
+            raise Fault("bench: there is more than one replica before the load step; run again: make bench")
+        with Background(replace(calm, rate=(BUSY - CALM) * target / STREAM_S, seed=8)) as more:
             _until(lambda: counts.seen[-1][1][1] > 1, f"no replica comes by the trigger on {trigger}")
             time.sleep(max(0.0, stepped + BUSY_S - time.time()))
         time.sleep(AFTER_S)

@@ -44,11 +44,11 @@ def renew(stack_name: str, model: str | None, *, endpoint: str | None, read_from
     files = _listed(text, source, endpoint=endpoint or given, read_from=read_from)
     config = shape(source, endpoint=endpoint or given, read_from=read_from) if "config.json" in files else {}
     known = json.loads(models.DATA.read_text())
-    data = {each: entry["files"] for each, entry in known.items()} | {text: files}
+    data = {each: entry["files"] for each, entry in known.items() if "files" in entry} | {text: files}
     configs = {each: entry.get("config", {}) for each, entry in known.items()} | {text: config}
     models.DATA.write_text(models.render(data, configs))
-    heads = f", and {config['heads']} attention heads" if "heads" in config else ""
-    size = f"{len(files)} files, {sum(files.values()):,} bytes{heads}"
+    told = f", and {len(config)} facts of its config.json" if config else ""
+    size = f"{len(files)} files, {sum(files.values()):,} bytes{told}"
     return f"{text}: {size}, are in {models.DATA.relative_to(CHECKOUT)} now"
 
 

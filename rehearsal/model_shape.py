@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from components.facts import models
+from components.facts import shapes
 from components.settings import ModelSource
 
 HUB: Final = "https://huggingface.co"
@@ -21,7 +21,7 @@ def shape(source: ModelSource, *, endpoint: str | None, read_from: str | None) -
     The program does without: what it does not know of a model, it does not check.
     """
     try:
-        return models.shape(json.loads(_read(source, endpoint or HUB, Path(read_from or "/"))))
+        return shapes.shape(json.loads(_read(source, endpoint or HUB, Path(read_from or "/"))))
     except (OSError, ValueError):
         return {}
 

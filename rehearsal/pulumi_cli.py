@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from rehearsal import policy
 from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.kubectl import without_proxy
@@ -104,8 +105,9 @@ class Pulumi:
         return self.run("destroy", "--stack", stack, "--yes", "--skip-preview", *display())
 
     def preview(self, stack: str, config: Path) -> int:
-        """Preview the stack with the configuration file `config`; give Pulumi's exit code."""
-        return self.run("preview", "--stack", stack, "--diff", "--config-file", str(config), *display())
+        """Preview the stack with the configuration file `config`, under its policies; give Pulumi's exit code."""
+        options = ("--config-file", str(config), *policy.options(stack), *display())
+        return self.run("preview", "--stack", stack, "--diff", *options)
 
     def _initialise(self, stack: str, config: Path | None) -> None:
         if self.keeps_stacks:

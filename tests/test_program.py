@@ -311,6 +311,7 @@ def test_the_stack_hands_out_the_endpoint_of_every_model(smallest: Recorder) -> 
     (outputs,) = [value for urn, value in smallest.outputs.items() if urn.endswith("::inference-test")]
     assert outputs == {
         "namespace": "inference",
+        "claims": {},
         "models": {"chat": {"service": "chat", "url": "http://chat.inference.svc:8000/v1", "model": "chat"}},
     }
 

@@ -24,10 +24,10 @@ from tests.components.samples import (
 )
 
 MODEL_KEYS = (
-    "engine, triton, image, cuda, dtype, quantization, weightsFile, adapters, ngcKeySecret, source, gpus, "
+    "engine, triton, image, cuda, dtype, quantization, weightsFile, adapters, ngcKeySecret, source, facts, gpus, "
     "nodesPerReplica, pool, contextLength, concurrency, gpuMemoryUtilization, replicas, scaling, weights, "
-    "outputTokens, tpotMillis, objectives, drainSeconds, preStopSeconds, probes, rollout, priorityClass, engineArgs, "
-    "env, sharedMemory, resources, readOnlyRoot, labels, annotations"
+    "outputTokens, tpotMillis, tokensPerSecond, objectives, drainSeconds, preStopSeconds, probes, rollout, "
+    "priorityClass, engineArgs, env, sharedMemory, resources, readOnlyRoot, labels, annotations"
 )
 NAMES = "lower-case letters, digits and hyphens, first a letter, at most 40 characters"
 IMAGES = "an image with a tag other than latest, or with a digest"
@@ -61,7 +61,7 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "llm",
             "inference:namespce: is not a setting; did you mean namespace?; "
             "allowed: cluster, namespace, images, devicePlugin, storage, gpuPools, priorityClasses, autoscaling, "
-            "monitoring, models, gateway, networkPolicy, hfToken, apiKeys; "
+            "monitoring, models, gateway, networkPolicy, claims, prices, hfToken, apiKeys; "
             "rename it in the stack file, or remove it with: pulumi config rm --path 'inference:namespce'",
             id="an unknown section",
         ),
@@ -136,8 +136,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "models.chat.image",
             "vllm/vllm-openai:latest",
             'inference:models.chat.image: "vllm/vllm-openai:latest" has the tag latest: pods started on different days '
-            f"would differ; allowed: {IMAGES}; set it with: "
-            "pulumi config set --path 'inference:models.chat.image' docker.io/vllm/vllm-openai:v0.33.0",
+            f"would differ; allowed: {IMAGES}; "
+            "add its digest (IMAGE@sha256:...), which this prints: oras resolve vllm/vllm-openai:latest",
             id="the tag latest",
         ),
         pytest.param(
@@ -145,8 +145,8 @@ def mistakes(config: dict[str, Any], secrets: frozenset[str] = frozenset()) -> l
             "registry.example.com:5000/weight-seeder",
             'inference:images.weightSeeder: "registry.example.com:5000/weight-seeder" has no tag, which means latest: '
             "pods "
-            f"started on different days would differ; allowed: {IMAGES}; set it with: "
-            "pulumi config set --path 'inference:images.weightSeeder' docker.io/vllm/vllm-openai:v0.33.0",
+            f"started on different days would differ; allowed: {IMAGES}; add its digest (IMAGE@sha256:...), "
+            "which this prints: oras resolve registry.example.com:5000/weight-seeder:TAG",
             id="no tag, with a port",
         ),
         pytest.param(

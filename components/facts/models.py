@@ -1,4 +1,4 @@
-"""Files of models by their source, and what their config.json says of their shape.
+"""Files of models by their source, and what their config.json says of their shape (components/facts/shapes.py).
 
 `make model-facts STACK=<name> MODEL=<name>` adds those of a model.
 """
@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 DATA: Final = Path(__file__).with_name("models.json")
 NOTHING: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
@@ -23,15 +23,11 @@ def files(source: str) -> Mapping[str, int] | None:
 
 
 def config(source: str) -> Mapping[str, int]:
-    """What is known of the model's shape: `heads` and `kvHeads`, of its attention. Empty where nothing is."""
-    return _configs().get(source, {})
+    """What is known of the model's shape, by the keys of `shapes.shape`. Empty where nothing is.
 
-
-def shape(config: Mapping[str, Any]) -> dict[str, int]:
-    """Those facts of a parsed config.json; of a model that also sees or hears, the part that writes."""
-    text = config.get("text_config") or config
-    given = {"heads": text.get("num_attention_heads"), "kvHeads": text.get("num_key_value_heads")}
-    return {key: value for key, value in given.items() if isinstance(value, int) and value > 0}
+    An entry without a revision, `hf://OWNER/NAME`, is for every one: what a revision's own entry says goes first.
+    """
+    return {**_configs().get(source.partition("@")[0], {}), **_configs().get(source, {})}
 
 
 def selected(paths: Mapping[str, int], include: Sequence[str], exclude: Sequence[str]) -> dict[str, int]:
@@ -49,7 +45,8 @@ def _like(path: str, patterns: Sequence[str]) -> bool:
 @cache
 def _data() -> dict[str, dict[str, int]]:
     """Read when first asked, and once."""
-    return {source: entry["files"] for source, entry in json.loads(DATA.read_text()).items()}
+    known = json.loads(DATA.read_text())
+    return {source: entry["files"] for source, entry in known.items() if "files" in entry}
 
 
 @cache
@@ -62,8 +59,8 @@ def render(data: Mapping[str, Mapping[str, int]], configs: Mapping[str, Mapping[
     document = {
         source: {
             **({"config": dict(sorted(configs[source].items()))} if configs.get(source) else {}),
-            "files": dict(sorted(data[source].items())),
+            **({"files": dict(sorted(data[source].items()))} if source in data else {}),
         }
-        for source in sorted(data)
+        for source in sorted({*data, *configs})
     }
     return json.dumps(document, indent=1) + "\n"

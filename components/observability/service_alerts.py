@@ -42,7 +42,7 @@ def replicas(watched: Watched) -> Iterator[Alert]:
             # A node, the image and the load: as long as the requests are held.
             lasting=f"{timing.timing(watched.model).progress_deadline}s",
             summary="requests are held, and no replica has come to answer them.",
-            action="Look at its pods and their events: Pending asks for a larger pool, or for a node that its zone has.",
+            action="Look at its pods and their events: Pending asks for a larger pool, or for capacity in its zone.",
         )
     yield Alert(
         name="InferenceReplicaRestarts",

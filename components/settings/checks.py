@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from components.engines import engine_of
 from components.facts import drivers, ec2
+from components.packing import Amount, nodes_for
 from components.settings import (
     access_checks,
     engine_checks,
+    gpu_checks,
     monitoring_checks,
     replica_checks,
     rollout_checks,
@@ -254,7 +255,8 @@ def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
         always = [pod for model in here.values() for pod in _pods(model, replaced(model))]
         surge = max((_pods(model, surge_of(model)) for model in here.values()), key=sum)
         room = pool.gpu.count * settings.device_plugin.time_slicing
-        needed = _nodes_for([*always, *surge], room)
+        # A replica with more GPUs than a node has is refused before.
+        needed = nodes_for([Amount(gpus=gpus) for gpus in (*always, *surge)], Amount(gpus=room)) or 0
         if needed <= pool.nodes:
             continue
         has = "1 node has" if pool.nodes == 1 else f"{pool.nodes} nodes have"
@@ -271,18 +273,6 @@ def _surge_fits_the_pool(settings: Settings) -> Iterator[Mistake]:
 def _pods(model: Model, replicas: int) -> list[int]:
     """GPUs of each pod of so many replicas."""
     return [model.gpus] * (replicas * model.nodes_per_replica)
-
-
-def _nodes_for(replicas: list[int], gpus: int) -> int:
-    """Nodes with so many GPUs that hold the replicas of so many each: the largest first, each on the first it fits."""
-    free: list[int] = []
-    for replica in sorted(replicas, reverse=True):
-        node = next((index for index, left in enumerate(free) if left >= replica), None)
-        if node is None:
-            free.append(gpus - replica)
-        else:
-            free[node] -= replica
-    return len(free)
 
 
 def _a_replica_fits_a_node(settings: Settings) -> Iterator[Mistake]:
@@ -360,9 +350,7 @@ def _drivers_are_new_enough(settings: Settings) -> Iterator[Mistake]:
         if not isinstance(pool, EksPool):
             continue
         branch = pool.driver or _branch(settings, pool)
-        default = engine_of(model).cuda if model.image is None else drivers.cuda_of(model.image)
-        cuda = model.cuda or default
-        least, needs = drivers.needed(cuda=cuda, product=pool.gpu.product)
+        least, needs = drivers.needed(cuda=gpu_checks.cuda_of(model), product=pool.gpu.product)
         if branch is not None and branch < least:
             key, value = ("driver", pool.driver) if pool.driver else ("amiRelease", pool.ami_release)
             yield refused(
@@ -400,6 +388,7 @@ CHECKS: Final[tuple[Callable[[Settings], Iterator[Mistake]], ...]] = (
     *weights_checks.CHECKS,
     *rollout_checks.CHECKS,
     *replica_checks.CHECKS,
+    *gpu_checks.CHECKS,
     *access_checks.CHECKS,
     *engine_checks.CHECKS,
     *scaling_checks.CHECKS,

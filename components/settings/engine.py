@@ -25,6 +25,8 @@ SECRETS: Final = MappingProxyType(
     }
 )
 """Environment variables that are secrets, each with what to do instead."""
+DEVICES: Final = ("NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+"""Environment variables by which a replica would take other GPUs than those that it was given."""
 
 
 def _known(value: str) -> str:
@@ -59,6 +61,14 @@ def variables_leave_ours_alone(value: Mapping[str, str], info: ValidationInfo) -
     name = next((name for name in SECRETS if name in value), None)
     if name is not None:
         raise refusal(f"holds {name} in clear", allowed="variables without secrets", fix=SECRETS[name], hide=True)
+    name = next((name for name in DEVICES if name in value), None)
+    if name is not None:
+        raise refusal(
+            f"holds {name}, with which a replica takes GPUs that are another's",
+            allowed="variables that name no GPU",
+            fix="take it out: the device plugin gives each replica as many as gpus says",
+            hide=True,
+        )
     engine = _engine(info)
     taken = engine.reserved_environment if engine else {}
     name = next((name for name in taken if name in value), None)

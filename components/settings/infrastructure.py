@@ -20,6 +20,10 @@ from components.settings.types import (
     Text,
 )
 
+# The newest release of 0.18 whose digest stands in public: two github.com projects pin it, independently of each other.
+DEVICE_PLUGIN: Final = (
+    "nvcr.io/nvidia/k8s-device-plugin:v0.18.2@sha256:b5788e29e7ae5272de8de863ebe386d6611e608421a6ecc5b4e7d5952aba637f"
+)
 PLUGIN_RESOURCES: Final = Resources.model_validate(
     {
         "requests": {"cpu": "10m", "memory": "64Mi", "ephemeralStorage": "64Mi"},
@@ -52,7 +56,7 @@ class Images(BaseModel):
         description="Image built from images/weight-seeder; it holds the command weight-seeder."
     )
     device_plugin: Image = Field(
-        default="nvcr.io/nvidia/k8s-device-plugin:v0.18.0", description="Image of the NVIDIA device plugin, 0.18."
+        default=DEVICE_PLUGIN, description="Image of the NVIDIA device plugin, 0.18, pinned by digest."
     )
     dcgm_exporter: Image = Field(
         default="nvcr.io/nvidia/k8s/dcgm-exporter:4.6.0-4.8.3-distroless",

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
+from components.settings.claims import CLAIM_KEY_ALLOWED
 from components.settings.concealment import HIDDEN, masked
 from components.settings.schema import Json, allowed, full_key, kinds, node_at, without_kinds
 from components.settings.types import OWN_TAGS
@@ -157,8 +158,10 @@ def _nearest(name: int | str, known: Sequence[str]) -> list[str]:
 
 def _bad_name(path: Sequence[int | str]) -> Mistake:
     text = {
+        "accept": CLAIM_KEY_ALLOWED,
         "annotations": "an annotation key",
         "env": "an environment variable's name",
+        "instanceTypes": "an EC2 instance type such as g6e.4xlarge",
         "labels": "a label key",
         "nodeSelector": "a label key",
         "subnets": "an availability zone such as us-west-2a",

@@ -20,6 +20,7 @@ from components.settings.objectives import Objectives
 from components.settings.rollout import Probes, Replicas, Rollout
 from components.settings.scaling import Scaling
 from components.settings.section import SECTION, over, refusal
+from components.settings.shape import ModelFacts
 from components.settings.types import (
     FRACTION,
     NOT_BOOL,
@@ -104,6 +105,9 @@ class Model(BaseModel):
         json_schema_extra={"examples": ["ngc"]},
     )
     source: Source = Field(description="Where the weights come from, and which revision of them.")
+    facts: ModelFacts | None = Field(
+        default=None, description="Facts of the model that the program does not know, or knows wrongly."
+    )
     gpus: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(
         default=1, description="GPUs of one replica, which is its tensor parallel size."
     )
@@ -130,6 +134,11 @@ class Model(BaseModel):
     )
     tpot_millis: Annotated[int, Field(ge=1, le=10_000), NOT_BOOL] = Field(
         default=50, description="Time per output token that a full replica takes at most, in milliseconds."
+    )
+    tokens_per_second: Annotated[int, Field(ge=1, le=1_000_000), NOT_BOOL] | None = Field(
+        default=None,
+        description="Output tokens a second of a full replica, as you measured them; a million tokens' cost follows.",
+        json_schema_extra={"examples": [1200]},
     )
     objectives: Objectives = Field(default=Objectives(), description="What its alerts and scorecard hold it to.")
     drain_seconds: Annotated[int, Field(ge=0, le=3600), NOT_BOOL] = Field(

@@ -16,12 +16,14 @@ from components.settings.section import SECTION, alias, each_once, refusal
 from components.settings.storage import GP3_IOPS, IOPS_PER_GIB, throughput_for
 from components.settings.types import (
     NOT_BOOL,
+    Cpu,
     FreeText,
     InstanceType,
     LabelKey,
     LabelValue,
     Name,
     ReservationId,
+    Size,
     TagKey,
     Taint,
     Text,
@@ -57,6 +59,15 @@ class Gpu(BaseModel):
     count: Annotated[int, Field(ge=1, le=16), NOT_BOOL] = Field(default=1, description="GPUs a node.")
 
 
+class Allocatable(BaseModel):
+    """What a node has for pods, its GPUs apart, as `kubectl describe node` says under Allocatable."""
+
+    model_config = SECTION
+
+    cpu: Cpu = Field(description="CPUs that pods can request on a node.")
+    memory: Size = Field(description="Memory that pods can request on a node.")
+
+
 class ExistingPool(BaseModel):
     """Nodes with the same GPUs that are there already."""
 
@@ -66,6 +77,10 @@ class ExistingPool(BaseModel):
         description="Number of nodes.", json_schema_extra={"examples": [1]}
     )
     gpu: Gpu = Field(description="The GPUs of each node.")
+    allocatable: Allocatable | None = Field(
+        default=None,
+        description="What a node has for pods; without it nobody here can say whether the replicas' requests fit.",
+    )
     node_selector: Annotated[Mapping[LabelKey, LabelValue], Field(min_length=1)] | None = Field(
         default=None, description="Labels of the pool's nodes; without it inference/gpu-pool: NAME."
     )
@@ -153,6 +168,12 @@ class EksPool(BaseModel):
     )
     max: Annotated[int, Field(ge=1, le=1000), NOT_BOOL] = Field(
         description="Nodes at most.", json_schema_extra={"examples": [2]}
+    )
+    quota_vcpus: Annotated[int, Field(ge=0, le=10_000_000), NOT_BOOL] | None = Field(
+        default=None,
+        description="vCPUs that the account's quota lets run of the family and purchase option, in the region: without "
+        "it nobody here can say whether max nodes can come.",
+        json_schema_extra={"examples": [192]},
     )
     zones: Annotated[tuple[Zone, ...], Field(min_length=1)] = Field(
         description="Availability zones; one for weights on a gp3 volume."

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from components.facts import models
 from components.settings.mistakes import Mistake, quote, refused
 from components.settings.model import Model, default_shared_memory
 from components.settings.schema import allowed, node_at, settings_schema
 from components.settings.stack import Settings
 from components.settings.storage import Gp3
 from components.settings.types import UNITS, size_bytes
+from components.sizing import shape_of
 
 SHARED_MEMORY_PER_GPU: Final = UNITS["Gi"]
 """What NCCL and the workers of a tensor parallel replica exchange tensors through."""
@@ -20,8 +20,8 @@ SHARED_MEMORY_PER_GPU: Final = UNITS["Gi"]
 def _gpus_divide_the_heads(settings: Settings) -> Iterator[Mistake]:
     """Every GPU of a tensor parallel replica has as many attention heads as any other, where they are known."""
     for name, model in settings.models.items():
-        config = models.config(model.source)
-        heads, groups = config.get("heads"), config.get("kvHeads")
+        shape = shape_of(model)
+        heads, groups = shape.get("heads"), shape.get("kvHeads")
         if heads is None or model.gpus == 1:
             continue
         fits = [count for count in range(1, 17) if _divides(count, heads, groups)]

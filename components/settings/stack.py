@@ -10,11 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from components.settings.access import FrontDoor, NetworkPolicy
 from components.settings.autoscaling import Autoscaling
+from components.settings.claims import Claims
 from components.settings.eks import EksCluster
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
 from components.settings.monitoring import Monitoring
 from components.settings.pools import EksPool, GpuPool
+from components.settings.prices import Prices
 from components.settings.rollout import PriorityClass
 from components.settings.scaling import Scaling
 from components.settings.section import SECTION, refusal
@@ -72,6 +74,8 @@ class Settings(BaseModel):
     network_policy: NetworkPolicy = Field(
         default=NetworkPolicy(), description="Who may connect to the models' pods; the cluster's network enforces it."
     )
+    claims: Claims = Field(default=Claims(), description="What is claimed of the stack before anything is changed.")
+    prices: Prices = Field(default=Prices(), description="What nodes cost, where it is not the on-demand price.")
 
     @property
     def node_folders(self) -> tuple[str, ...]:
@@ -98,6 +102,21 @@ class Settings(BaseModel):
         plugin: DevicePlugin = info.data.get("device_plugin", DevicePlugin())
         one_node = {name for name, model in models.items() if isinstance(storage.get(model.weights.storage or ""), Gp3)}
         return _with_surges(models, pools, plugin.time_slicing, one_node)
+
+    @field_validator("prices")
+    @classmethod
+    def _of_pools_that_are(cls, value: Prices, info: ValidationInfo) -> Prices:
+        # Without any, the pools have mistakes of their own.
+        pools: Mapping[str, GpuPool] = info.data.get("gpu_pools", {})
+        for name in value.pools if pools else ():
+            if name not in pools:
+                raise refusal(
+                    "is the price of no GPU pool",
+                    at=("prices", "pools", name),
+                    allowed=f"a key of inference:gpuPools ({', '.join(pools)})",
+                    fix="rename it in the stack file, or take it out",
+                )
+        return value
 
     @field_validator("device_plugin")
     @classmethod

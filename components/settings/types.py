@@ -84,8 +84,11 @@ def _pinned_image(value: str) -> str:
         raise PydanticCustomError("image", "is not an image reference")
     if parts["digest"] is None and parts["tag"] in {None, "latest"}:
         problem = "has no tag, which means latest" if parts["tag"] is None else "has the tag latest"
+        tagged = value if parts["tag"] else f"{value}:TAG"
         raise PydanticCustomError(
-            "image", "{problem}: pods started on different days would differ", {"problem": problem}
+            "image",
+            "{problem}: pods started on different days would differ",
+            {"problem": problem, "fix": f"add its digest (IMAGE@sha256:...), which this prints: oras resolve {tagged}"},
         )
     return value
 

@@ -1,4 +1,4 @@
-"""The programs that judge what we ship, for the tests of security: Pod Security's evaluator, kube-score, Checkov."""
+"""The programs that judge what we ship, for tests: Pod Security's evaluator, kube-score, Checkov and actionlint."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Judges:
     kube_score: Path
     checkov: Path
     """A folder of the module path: Checkov's dependencies are not ours."""
+    actionlint: Path
 
     @property
     def checkov_command(self) -> tuple[str, ...]:
@@ -31,8 +32,13 @@ class Judges:
 def ensure(places: Places) -> Judges:
     """Have the programs built or installed in the cache."""
     with one_builder(places):
-        for name in ("pod-security", "kube-score"):
+        for name in ("pod-security", "kube-score", "actionlint"):
             golang.build(pins().program(name), places.bin)
         checkov = places.cache / "checkov"
         python.install(CHECKOV, checkov, title="install Checkov", about_s=CHECKOV_SECONDS)
-    return Judges(pod_security=places.bin / "pod-security", kube_score=places.bin / "kube-score", checkov=checkov)
+    return Judges(
+        pod_security=places.bin / "pod-security",
+        kube_score=places.bin / "kube-score",
+        checkov=checkov,
+        actionlint=places.bin / "actionlint",
+    )

@@ -30,6 +30,7 @@ def test_two_slices_a_gpu_double_what_nodes_announce_and_leave_the_replica_alone
     rehearsed.make("up")  # whatever an earlier test has left is rolled back here, and not below
     replicas = rehearsed.kubectl("get", "pods", "--namespace=inference", "--output=name")
     try:
+        rehearsed.configure("claims.accept.fits", "the simulator takes nothing of a GPU's memory")
         rehearsed.pulumi("config", "set", "--stack=local", "--path", "inference:devicePlugin.timeSlicing", "2")
         rehearsed.make("up")
         assert announced(rehearsed, 2 * GPUS)

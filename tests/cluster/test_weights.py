@@ -241,6 +241,7 @@ def test_weights_come_from_a_bucket_an_artifact_and_a_folder_alike(rehearsed: Re
             for name, (source, weights) in sources.items():
                 kept = {key: value for key, value in chat["weights"].items() if key not in ("endpoint", "egress")}
                 rehearsed.configure(f"models.{name}", {**chat, "source": source, "weights": {**kept, **weights}})
+            rehearsed.configure("claims.accept.schedules", "no model is rolled out while all four are here")
             answered = rehearsed.make("up").stdout
             for name, (source, _) in sources.items():
                 assert re.search(rf"^{name} is asked", answered, re.MULTILINE)

@@ -137,11 +137,16 @@ def aws_cluster(name: str) -> dict[str, Any]:
 
 
 def run_program(
-    config: Mapping[str, Any], *, secrets: Iterable[str] = (), seen: list[Recorder] | None = None
+    config: Mapping[str, Any],
+    *,
+    secrets: Iterable[str] = (),
+    seen: list[Recorder] | None = None,
+    checked: bool = False,
 ) -> Recorder:
     """Run the program with a stack configuration, wait for everything that it started, and return what it registered.
 
-    `seen` gets the recorder first, for programs that fail.
+    `seen` gets the recorder first, for programs that fail. Unless it is `checked`, what is registered does not hang on
+    whether the claims on the stack hold: most samples are for one part of it.
     """
     recorder = Recorder()
     if seen is not None:
@@ -151,6 +156,8 @@ def run_program(
         patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
         # The program freezes what it has loaded, for its one short run; here the garbage of every run would stay.
         patch.setattr(gc, "freeze", lambda: None)
+        if not checked:
+            patch.setattr("claims.check.check", lambda _: {})
         mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
         pulumi.runtime.set_all_config(
             {full(key): value for key, value in raw(config).items()}, [full(key) for key in secrets]

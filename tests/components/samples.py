@@ -10,11 +10,14 @@ from typing import Any, Final
 from components.settings import Model, Settings, parse
 
 COMMIT: Final = "0e9e39f249a16976918f6564b8830bc894c89659"
+SEEDER: Final = f"registry.example.com/weight-seeder:0.1@sha256:{'5d' * 32}"
+DEVICE_PLUGIN: Final = f"registry.example.com/k8s-device-plugin:v0.18.0@sha256:{'d9' * 32}"
+DCGM_EXPORTER: Final = f"registry.example.com/dcgm-exporter:4.6.0-4.8.3-distroless@sha256:{'dc' * 32}"
 
 # Only what has no default; nodes for as many replicas as a model may have, and the one of a rollout's surge.
 SMALLEST: Final[dict[str, Any]] = {
     "cluster": {"provider": "kubernetes", "name": "lab"},
-    "images": {"weightSeeder": "registry.example.com/weight-seeder:0.1"},
+    "images": {"weightSeeder": SEEDER},
     "gpuPools": {"l4": {"nodes": 1001, "gpu": {"product": "NVIDIA-L4", "memoryGiB": 24}}},
     "models": {
         "chat": {
@@ -31,8 +34,8 @@ CUSTOM: Final[dict[str, Any]] = {
     "cluster": {"provider": "kubernetes", "name": "lab", "kubeconfig": "/etc/lab/kubeconfig", "context": "admin"},
     "namespace": "llm",
     "images": {
-        "weightSeeder": "registry.example.com/weight-seeder:0.1",
-        "devicePlugin": "registry.example.com/k8s-device-plugin:v0.18.0",
+        "weightSeeder": SEEDER,
+        "devicePlugin": DEVICE_PLUGIN,
         "pullSecrets": ["registry", "registry.mirror"],
     },
     "devicePlugin": {
@@ -98,7 +101,7 @@ AWS_ATTACHED: Final[dict[str, Any]] = {
         "name": "prod",
         "subnets": {"us-west-2a": "subnet-0a1b2c3d4e5f60001", "us-west-2b": "subnet-0a1b2c3d4e5f60002"},
     },
-    "images": {"weightSeeder": "registry.example.com/weight-seeder:0.1"},
+    "images": {"weightSeeder": SEEDER},
     "storage": {"shared": {"kind": "efs"}},
     "gpuPools": {"l40s": {"instanceType": "g6e.2xlarge", "max": 2, "zones": ["us-west-2a", "us-west-2b"]}},
     "models": {
@@ -135,9 +138,9 @@ AWS_CREATED: Final[dict[str, Any]] = {
     },
     "namespace": "llm",
     "images": {
-        "weightSeeder": "registry.example.com/weight-seeder:0.1",
-        "devicePlugin": "registry.example.com/k8s-device-plugin:v0.18.0",
-        "dcgmExporter": "registry.example.com/dcgm-exporter:4.6.0-4.8.3-distroless",
+        "weightSeeder": SEEDER,
+        "devicePlugin": DEVICE_PLUGIN,
+        "dcgmExporter": DCGM_EXPORTER,
         "pullSecrets": ["registry"],
     },
     "devicePlugin": {"dcgmExporter": True},

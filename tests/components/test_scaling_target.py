@@ -17,7 +17,7 @@ from tests.components.samples import SMALLEST, changed, chat
 REPLICAS = st.integers(min_value=1, max_value=200)
 DEMAND = st.fractions(min_value=0, max_value=100_000)
 TARGET = st.fractions(min_value=Fraction(1, 100), max_value=4096)
-MOST = 10**9
+MOST = 10**12
 
 
 def documented(*, current: int, metric: Fraction, wanted: Fraction) -> int:

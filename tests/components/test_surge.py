@@ -16,7 +16,8 @@ def surges(pool: dict[str, Any], **models: dict[str, Any]) -> dict[str, int]:
     """What the surge of each model is in a pool; of a model its replicas.max, GPUs, nodes and surge."""
     gpu = {"product": "NVIDIA-L4", "memoryGiB": 24, "count": pool["count"]}
     config = changed(SMALLEST, "gpuPools.l4", {"nodes": pool["nodes"], "gpu": gpu})
-    sample = config["models"].pop("chat")
+    # Of a model whose heads nobody knows: any number of GPUs may share them.
+    sample = config["models"].pop("chat") | {"source": f"hf://example/unknown@{'0' * 40}"}
     for name, model in models.items():
         config["models"][name] = sample | {
             "gpus": model.get("gpus", 1),

@@ -11,7 +11,7 @@ from components.weight_seeder import PATIENCE
 from tests.aws.options import options
 from tests.aws.stored import named, stored
 from tests.components.program import Recorder, plain, public, run_program
-from tests.components.samples import AWS_CREATED, CUSTOM, SMALLEST, SOURCES, SUM, changed, chat
+from tests.components.samples import AWS_CREATED, CUSTOM, SEEDER, SMALLEST, SOURCES, SUM, changed, chat
 
 pytestmark = pytest.mark.filterwarnings("ignore:aws.ec2/:DeprecationWarning")
 TOKEN = "hf_do_not_show"
@@ -95,7 +95,7 @@ def test_checksums_are_compared_by_replicas_that_seed() -> None:
 def test_a_replica_looks_at_the_weights_without_touching_them_before_the_engine_starts() -> None:
     replica = pod(run_program(SMALLEST), "engine")
     (check,) = replica["initContainers"]
-    assert check["image"] == "registry.example.com/weight-seeder:0.1"
+    assert check["image"] == SEEDER
     assert check["volumeMounts"] == [{"name": "weights", "mountPath": "/weights", "readOnly": True}]
     assert "env" not in check
     requests = replica["containers"][0]["resources"]["requests"]

@@ -11,7 +11,7 @@ from components.facts import models
 from components.timing import load_estimate, seeding_seconds, timing
 from tests.aws.stored import named, stored
 from tests.components.program import Recorder, plain, public, run_program
-from tests.components.samples import AWS_CREATED, COMMIT, SMALLEST, changed, settings, without
+from tests.components.samples import AWS_CREATED, COMMIT, SEEDER, SMALLEST, changed, settings, without
 from tests.components.test_restricted import violations
 
 pytestmark = pytest.mark.filterwarnings("ignore:aws.ec2/:DeprecationWarning")
@@ -207,7 +207,7 @@ def test_each_replica_seeds_its_own_node_and_only_then_starts_the_engine(created
     assert jobs == {f"{name}-{work}" for name in ("chat", "expert", "summary") for work in ("seed", "clean")}
     pod = template(created, "Deployment", "draft")["spec"]
     (seeder,) = pod["initContainers"]
-    assert seeder["image"] == "registry.example.com/weight-seeder:0.1"
+    assert seeder["image"] == SEEDER
     source = f"hf://meta-llama/Llama-3.2-1B-Instruct@{COMMIT}"
     assert seeder["command"][:4] == ["weight-seeder", "seed", "--source", source]
     assert seeder["resources"]["limits"]["memory"] == "512Mi"

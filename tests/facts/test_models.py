@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,8 +28,9 @@ def test_the_rehearsals_own_model_is_listed_as_its_hub_has_it() -> None:
 
 def test_the_data_are_lists_of_sources_in_the_order_and_form_that_they_are_written_in() -> None:
     known = json.loads(models.DATA.read_text())
-    data = {source: entry["files"] for source, entry in known.items()}
-    assert models.DATA.read_text() == models.render(data, {source: models.config(source) for source in known})
+    data = {source: entry["files"] for source, entry in known.items() if "files" in entry}
+    configs = {source: entry["config"] for source, entry in known.items() if "config" in entry}
+    assert models.DATA.read_text() == models.render(data, configs)
     for source, files in data.items():
         assert parse_source(source).scheme != "image"
         assert all(isinstance(size, int) and size >= 0 for size in files.values())
@@ -40,18 +42,20 @@ def test_a_source_that_nobody_listed_is_not_known() -> None:
     assert models.config("s3://weights/llm") == {}
 
 
-@pytest.mark.parametrize(
-    ("config", "shape"),
-    [
-        ({"num_attention_heads": 32, "num_key_value_heads": 8}, {"heads": 32, "kvHeads": 8}),
-        ({"num_attention_heads": 32}, {"heads": 32}),
-        ({"text_config": {"num_attention_heads": 16}, "num_attention_heads": 99}, {"heads": 16}),
-        ({"num_attention_heads": "many"}, {}),
-        ({}, {}),
-    ],
-)
-def test_the_heads_are_those_of_the_part_that_writes(config: dict[str, object], shape: dict[str, int]) -> None:
-    assert models.shape(config) == shape
+def test_a_shape_is_that_of_every_revision_and_a_revisions_own_word_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = f"hf://owner/name@{'1' * 40}"
+    configs = {"hf://owner/name": {"heads": 32, "layers": 4}, pinned: {"heads": 16}}
+    (tmp_path / "models.json").write_text(models.render({pinned: {"a": 1}}, configs))
+    monkeypatch.setattr(models, "DATA", tmp_path / "models.json")
+    monkeypatch.setattr(models, "_data", models._data.__wrapped__)
+    monkeypatch.setattr(models, "_configs", models._configs.__wrapped__)
+    assert models.config(f"hf://owner/name@{'2' * 40}") == {"heads": 32, "layers": 4}
+    assert models.config(pinned) == {"heads": 16, "layers": 4}
+    assert models.config(f"hf://owner/name-2@{'1' * 40}") == {}
+    assert models.files(pinned) == {"a": 1}
+    assert models.files("hf://owner/name") is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from components.facts import models
 from components.settings import parse_source
 from rehearsal.hub import model
 from rehearsal.model_shape import shape
@@ -25,7 +26,9 @@ def test_of_a_folder_it_is_read_where_the_folder_is_mounted(tmp_path: Path) -> N
 def test_of_a_hub_it_is_read_at_the_commit(tmp_path: Path) -> None:
     model.write(tmp_path / model.REPOSITORY)
     with running(tmp_path) as hub:
-        assert shape(HUB, endpoint=hub.url, read_from=None) == {"heads": 4, "kvHeads": 2}
+        told = shape(HUB, endpoint=hub.url, read_from=None)
+    assert told == models.config(f"hf://{model.REPOSITORY}@{HUB.revision}")
+    assert (told["heads"], told["kvHeads"], told["parameters"]) == (4, 2, 8_519_680)
 
 
 def test_where_nobody_tells_nothing_is_known(tmp_path: Path) -> None:

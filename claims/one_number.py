@@ -1,0 +1,39 @@
+"""Whether a PromQL query yields one number: all that it reads of Prometheus stands inside an aggregation."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_AGGREGATION: Final = re.compile(r"\b(?:sum|avg|min|max|count)\s*(?:by\s*\(le\)\s*)?\(")
+_BY_LE: Final = re.compile(r"\bby\s*\(le\)")
+_QUANTILE: Final = re.compile(r"\bhistogram_quantile\s*\(")
+_SELECTOR: Final = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
+_HISTOGRAM: Final = "_bucket"
+_OF_PROMETHEUS: Final = frozenset({"up"})
+
+
+def metrics_in(query: str) -> list[str]:
+    """Names of the engine's metrics that a query reads, each once, and histograms without their ending."""
+    names = (match[1].removesuffix(_HISTOGRAM) for match in _SELECTOR.finditer(query))
+    return [name for name in dict.fromkeys(names) if name not in _OF_PROMETHEUS]
+
+
+def is_one_number(query: str) -> bool:
+    """False where a part of the query is a number for each series, as a metric that is not summed."""
+    if _BY_LE.search(query) and not _QUANTILE.search(query):
+        return False
+    rest = query
+    while match := _AGGREGATION.search(rest):
+        rest = f"{rest[: match.start()]}1{rest[_closing(rest, match.end()) :]}"
+    return _SELECTOR.search(rest) is None
+
+
+def _closing(text: str, start: int) -> int:
+    """Just behind the bracket that closes one opened before `start`."""
+    depth = 1
+    for index in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
+        if depth == 0:
+            return index + 1
+    return len(text)
