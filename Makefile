@@ -7,10 +7,11 @@ SHELL := /bin/sh
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export STACK ?= local
 export CLUSTER ?= embedded
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference
 # uv from the cache where none is installed; an installed one goes first.
-export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/uv/bin
+export PATH := $(PATH):$(CACHE)/uv/bin
 # Compiled modules go beside uv, not into the checkout.
-export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/inference/bytecode
+export PYTHONPYCACHEPREFIX := $(CACHE)/bytecode
 export PYTHONDONTWRITEBYTECODE :=
 PYTHON := .venv/bin/python
 # Tests two files at a time: clusters mostly wait, and each process has its own.
@@ -54,9 +55,10 @@ rehearse: setup ## Rollouts and faults of four replicas under thousands of strea
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest -m "rehearse or scaling" tests/cluster
 
-test: setup lint ## Everything that CI runs, on embedded clusters of its own
+test: setup lint ## Everything that CI runs, on embedded clusters of its own; the real vLLM too, where it is installed
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest $(TWO)
+	@! [ -e "$(CACHE)/vllm/installed.json" ] || $(PYTHON) -m pytest -m vllm tests/simulator
 
 calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
 	@$(PYTHON) -m rehearsal vllm
