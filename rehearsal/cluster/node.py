@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import yaml
 
 from components.settings import taint_parts
@@ -20,7 +21,7 @@ from rehearsal.cluster.layout import CLUSTER_DOMAIN, Folders, Layout, NodeSpec
 from rehearsal.cluster.network import AFRESH, mark_accepted, namespace_path
 from rehearsal.cluster.process import Component, answers
 from rehearsal.cluster.templates import render
-from rehearsal.command import run, succeeds
+from rehearsal.command import run
 from rehearsal.images import PAUSE
 from rehearsal.nvml import write_gpus
 from rehearsal.places import Places
@@ -86,7 +87,7 @@ def components(layout: Layout, node: NodeSpec, places: Places) -> tuple[Componen
             command=(f"{places.debs}/usr/bin/containerd", "--config", str(etc / "containerd.toml")),
             environment=environment,
             watched=(etc / "containerd.toml",),
-            ready=_containerd_serves(folder, places),
+            ready=_containerd_serves(folder),
         ),
         Component(
             name=f"{node.name}-kubelet",
@@ -272,10 +273,18 @@ def _is_mounted(path: Path) -> bool:
     return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def _containerd_serves(folder: Path, places: Places) -> Callable[[], bool]:
-    command = [f"{places.debs}/usr/bin/ctr", "--address", str(folder / CONTAINERD_SOCKET), "--timeout", "2s", "version"]
+def _containerd_serves(folder: Path) -> Callable[[], bool]:
+    """Whether it answers kubelets: after a crash it first looks through its containers, and a kubelet would give up."""
+    address = f"unix://{folder / CONTAINERD_SOCKET}"
 
     def ready() -> bool:
-        return succeeds(*command)
+        # A request without fields, and an answer that nobody reads: no message types are needed.
+        with grpc.insecure_channel(address) as channel:
+            version: Callable[..., object] = channel.unary_unary("/runtime.v1.RuntimeService/Version")
+            try:
+                version(b"", timeout=2)
+            except grpc.RpcError:
+                return False
+        return True
 
     return ready

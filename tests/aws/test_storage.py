@@ -150,6 +150,7 @@ CHANGES: dict[str, object] = {
     "alternatives": ["g6e.24xlarge"],
     "min": 1,
     "max": 5,
+    "quotaVcpus": 1024,
     "zones": ["us-west-2b"],
     "ami": "bottlerocket",
     "amiRelease": "1.34.1-20251112",
@@ -214,7 +215,7 @@ def test_other_nodes_have_another_gp3_volume_and_the_same_nodes_the_same(kind: s
     other = changed(config, *((change, ELSEWHERE[change]) if change in ELSEWHERE else at_pool(change)))
     (nodes, volume), (other_nodes, other_volume) = bound(config), bound(other)
     assert (nodes == other_nodes) == (volume == other_volume)
-    harmless = {"min", "max", "driver", "updates", "maxUnavailable", "repair", "tags", "facts", "checkOffering"}
+    harmless = {"min", "max", "quotaVcpus", "driver", "updates", "maxUnavailable", "repair", "tags", "facts", "checkOffering"}
     same = {*harmless, "cluster.tags", *STAY[kind]} | {key for key in CHANGES if values.get(key) == CHANGES[key]}
     assert (nodes == other_nodes) == (change in same)
 
