@@ -23,6 +23,9 @@ from typing import Any
 MARKER = "<!-- inference: preview -->"
 LONGEST = 65_000
 """Characters: GitHub refuses 65,536 and more."""
+REST = "The rest is in the job's summary.\n"
+CLOSING = 200
+"""Characters for the ends of a fence and of folds."""
 PAGE = 100
 NOTHING = "No stack is touched by this change any more."
 SECONDS = 30
@@ -50,7 +53,7 @@ class Comments:
     def write(self, parts: list[str]) -> None:
         """Begin the comment, or edit the one that is there."""
         ours = self.ours()
-        body = {"body": cut("\n".join([MARKER, *(parts or [NOTHING])]))}
+        body = {"body": "\n".join([MARKER, *(fitted(parts) or [NOTHING])])}
         if ours is not None:
             ask(self.edit, f"{self.one}/{ours}", self.headers, body)
         elif parts:
@@ -81,11 +84,29 @@ def of_environment(given: Mapping[str, str]) -> Comments:
     )
 
 
-def cut(text: str) -> str:
-    """What a comment holds; a fence or a fold that is open then is closed."""
-    if len(text) <= LONGEST:
+def fitted(parts: list[str]) -> list[str]:
+    """The parts, in their order, as long as a comment holds: each has its share, and what a short one leaves."""
+    left, found = LONGEST, dict.fromkeys(range(len(parts)), "")
+    for done, index in enumerate(sorted(found, key=lambda each: len(parts[each]))):
+        found[index] = cut(parts[index], left // (len(parts) - done))
+        left -= len(found[index]) + 1
+    return [*found.values()]
+
+
+def cut(text: str, longest: int) -> str:
+    """So much of a part, whose resources come last; what is open then, a fence or a fold, is closed."""
+    if len(text) <= longest:
         return text
-    return f"{text[:LONGEST]}\n````\n\n</details>\n\nThe rest is in the job's summary.\n"
+    kept = text[: longest - len(REST) - CLOSING].rpartition("\n")[0].splitlines()
+    fence, folds = "", 0
+    for line in kept:
+        ticks = line[: len(line) - len(line.lstrip("`"))]
+        if len(ticks) >= max(3, len(fence)) and (not fence or line == ticks):
+            fence = "" if fence else ticks
+        elif not fence:
+            folds += line.count("<details>") - line.count("</details>")
+    closed = [*([fence] if fence else []), *["\n</details>"] * folds]
+    return "\n".join([*kept, *closed, "", REST])
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: object = None) -> Any:

@@ -12,10 +12,11 @@ from typing import Final
 
 import jinja2
 
+from claims import markdown
 from claims.bill import bill
 from claims.changes import Change, Finding, Preview
 from claims.cost import cost
-from claims.loads import rollout_time
+from claims.rollouts import in_turn, most_seconds, rollout_time
 from components.settings import Settings
 from components.surge import replaced
 from components.timing import rounds
@@ -26,7 +27,6 @@ LONGEST: Final = 40_000
 LASTING: Final = ("Cluster", "FileSystem", "Key", "LustreFileSystem", "NodeGroup", "PersistentVolumeClaim", "Vpc")
 """Kinds whose end takes something with it that another update does not bring back at once."""
 _SIGNS: Final = {"create": "+", "delete": "-", "forget": "-"}
-_BACKTICKS: Final = re.compile(r"`{3,}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,6 @@ class Rollout:
     rounds: int
     about: str
     most: str
-    most_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +64,12 @@ def comment(
     whole = bill(cost(after), cost(before) if before else None) if after else None
     rollouts = _rollouts(preview, after) if after else ()
     blocks, cut = _blocks(preview.changes)
-    most = max((each.most_seconds for each in rollouts), default=0)
-    environment = jinja2.Environment(  # noqa: S701 - it is Markdown, whose signs `cell` and `text` see to
+    rolling = [each.model for each in rollouts]
+    most = most_seconds(after, rolling) if after else 0
+    environment = jinja2.Environment(  # noqa: S701 - it is Markdown, whose signs `line` and `code` see to
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"cell": _cell, "text": _text}
+    environment.filters |= {"line": markdown.line, "code": markdown.code}
     rendered = environment.from_string(TEMPLATE.read_text()).render(
         stack=stack,
         headline=_headline(preview),
@@ -85,6 +85,7 @@ def comment(
         findings=preview.findings,
         bill=whole,
         rollouts=rollouts,
+        waiting=in_turn(after, rolling) if after else (),
         job_minutes=math.ceil(most / 60),
         blocks=blocks,
         cut=cut,
@@ -118,7 +119,6 @@ def _rollouts(preview: Preview, settings: Settings) -> tuple[Rollout, ...]:
             rounds=rounds(settings.models[name]),
             about=_minutes(time.usual),
             most=_minutes(time.most),
-            most_seconds=time.most,
         )
         for name, time in times.items()
     )
@@ -138,8 +138,7 @@ def _blocks(changes: Sequence[Change]) -> tuple[tuple[Block, ...], int]:
             break
         kept.append(text)
     text = "\n\n".join(kept)
-    longest = max((len(found) for found in _BACKTICKS.findall(text)), default=2)
-    return ((Block(fence="`" * (longest + 1), text=text),) if kept else ()), len(texts) - len(kept)
+    return ((Block(fence=markdown.fence(kept), text=text),) if kept else ()), len(texts) - len(kept)
 
 
 def _told(change: Change) -> str:
@@ -154,12 +153,3 @@ def _told(change: Change) -> str:
         lines += [f"+ {each.path}: {each.new}"] if each.new is not None else []
     lines += [f"! {path} differs, which the program's inputs do not show" for path in change.elsewhere]
     return "\n".join(lines)
-
-
-def _text(value: str) -> str:
-    """A line of Markdown that shows what it is given: no tags, no markers of ours."""
-    return " ".join(value.replace("&", "&amp;").replace("<", "&lt;").split())
-
-
-def _cell(value: str) -> str:
-    return _text(value).replace("|", "\\|")

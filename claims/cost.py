@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from claims import node_price
+from claims.node_room import for_pods, pods_of
 from components.facts import prices
 from components.packing import Amount, nodes_for
 from components.settings import EksCluster, EksPool, GpuPool, Model, Settings
@@ -84,7 +85,10 @@ def cost(settings: Settings) -> Cost:
 def _pools(settings: Settings) -> Iterator[Line]:
     for name, pool in settings.gpu_pools.items():
         price = node_price.of_pool(settings, name)
-        needed = nodes_for(_pods(settings, name), Amount(gpus=_announced(settings, pool))) or 0
+        pods = _pods(settings, name)
+        needed = nodes_for(pods, for_pods(settings, pool))
+        # One that no node holds is refused; until then it is counted as a node.
+        needed = len(pods) if needed is None else needed
         least = max(pool.min, needed) if isinstance(pool, EksPool) else pool.nodes
         gpus = f"nodes with {pool.gpu.count} x {pool.gpu.product}"
         yield Line(
@@ -100,7 +104,7 @@ def _pools(settings: Settings) -> Iterator[Line]:
 def _pods(settings: Settings, pool: str) -> list[Amount]:
     """Each pod that replicas.min of the pool's models are."""
     here = (model for model in settings.models.values() if model.pool == pool)
-    return [Amount(gpus=model.gpus) for model in here for _ in range(model.replicas.min * model.nodes_per_replica)]
+    return [pod for model in here for pod in pods_of(model, model.replicas.min)]
 
 
 def _announced(settings: Settings, pool: GpuPool) -> int:
@@ -159,6 +163,8 @@ def _left_out(settings: Settings) -> Iterator[str]:
     else:
         yield f"NAT gateways ({create.nat})"
         yield "the control plane's logs"
+    if settings.cluster.auto_mode:
+        yield "the fee of EKS Auto Mode on every instance that it starts"
     yield "root volumes of the nodes"
     for name in settings.storage:
         yield f"storage {name}"

@@ -10,10 +10,12 @@ it, and the arguments of a command by their flag. `spec.template.spec` of a work
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from claims.secret_names import named_secret, without_logins
 from components.settings.concealment import masked
 
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -25,6 +27,8 @@ _SIGNATURE: Final = ("4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75
 LONGEST: Final = 160
 _SECRETS: Final = ("data", "stringData")
 _POD: Final = (("spec.template.spec.", "pod."), ("spec.leaderWorkerTemplate.", ""))
+_STEP: Final = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
+_REPEATED: Final = re.compile(r" #\d+$")
 _NAMES: Final = ("name", "mountPath", "containerPort", "key", "ipBlock")
 
 
@@ -131,12 +135,25 @@ def _short(path: str) -> str:
     return path
 
 
+def _secret_by_name(path: str, text: str) -> bool:
+    """By the last step that is a name; of a variable's `value` that is the variable's."""
+    steps = [_REPEATED.sub("", item or key) for item, key in _STEP.findall(path)]
+    names = [step for step in steps if not step.isdecimal()]
+    variable = any(step.lower().endswith("env") for step in names[:-1])
+    if names[-1:] == ["value"] and len(names) > 1:
+        names.pop()
+    return bool(names) and named_secret(names[-1], text, variable=variable)
+
+
 def _text(leaves: Mapping[str, Any], path: str) -> str | None:
     if path not in leaves:
         return None
     value = leaves[path]
     if value == UNKNOWN:
         return KNOWN_LATER
-    text = masked(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if _secret_by_name(path, text):
+        return SECRET
+    text = without_logins(masked(text))
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."

@@ -8,13 +8,13 @@ All come from one estimate (components/timing.py), which the settings may overri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from claims.claim import Claim
 from claims.parts import Part, claim_of, counted, minutes, of_model, setting
+from claims.rollouts import rollout_time, seeds_nodes, turn
 from components import timing
 from components.engines import engine_of
-from components.settings import InstanceStore, Model, Settings, parse_source, size_bytes
+from components.settings import Model, Settings, parse_source, size_bytes
 from components.sizing import BESIDE_KEPT, revision_bytes, shape_of, volume_size, with_head_room
 from components.surge import replaced, surge_of
 
@@ -22,31 +22,10 @@ MB = 1_000_000
 _BITS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutTime:
-    """How long a change of a model takes, in seconds."""
-
-    usual: int
-    """Where nodes and images are there and the weights on their volume."""
-    most: int
-    """Until Pulumi gives up: with new nodes, images pulled, weights seeded, and all as slow as it is allowed to be."""
-
-
-def rollout_time(settings: Settings, model: Model) -> RolloutTime:
-    """The time of a rollout of all of the model's replicas."""
-    seeds = _seeds(settings, model)
-    seeding = 0 if seeds or _in_image(model) else timing.seeding_timeout(model)
-    each = timing.load_estimate(model) + model.rollout.min_ready_seconds
-    return RolloutTime(
-        usual=timing.rounds(model) * each,
-        most=seeding + timing.timing(model, seeds=seeds).deployment_timeout,
-    )
-
-
 def claims(settings: Settings) -> Iterator[Claim]:
     """One claim a model."""
     for name, model in settings.models.items():
-        parts = (*_load(name, model), *_order(settings, name, model), _rollout(settings, model))
+        parts = (*_load(name, model), *_order(settings, name, model), _rollout(settings, model), *turn(settings, name))
         sentence = f"a replica loads in {timing.load_estimate(model):,} s, and whatever waits for it waits longer"
         yield claim_of("loads", of_model(name), sentence, parts)
 
@@ -92,7 +71,7 @@ def _least_bytes(model: Model) -> int | None:
 
 
 def _order(settings: Settings, name: str, model: Model) -> Iterator[Part]:
-    seeds, path = _seeds(settings, model), f"models.{name}"
+    seeds, path = seeds_nodes(settings, model), f"models.{name}"
     times, load = timing.timing(model, seeds=seeds), timing.load_estimate(model)
     between = " + ".join(f"{value:,} ({key})" for key, value in timing.between_replicas(model, seeds=seeds).items())
     rounds, deadline = timing.rounds(model), times.progress_deadline
@@ -134,8 +113,3 @@ def _rollout(settings: Settings, model: Model) -> Part:
 
 def _in_image(model: Model) -> bool:
     return parse_source(model.source).scheme == "image"
-
-
-def _seeds(settings: Settings, model: Model) -> bool:
-    """Whether replicas seed the node that they start on."""
-    return isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore)

@@ -10,6 +10,7 @@ number of pods https://docs.aws.amazon.com/eks/latest/userguide/choosing-instanc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +18,7 @@ from typing import Final
 
 from claims.parts import gib
 from components.packing import Amount
-from components.settings import EksPool, GpuPool, Resources, Settings, size_bytes
+from components.settings import EksPool, GpuPool, Model, Resources, Settings, size_bytes
 from components.settings.types import cpus
 
 _MIB: Final = 2**20
@@ -69,6 +70,18 @@ def room_of(settings: Settings, pool: GpuPool) -> Room | None:
         f"{linux}{kept[1]} - {gib(theirs.memory)} (DaemonSets) = {gib(left.memory)}"
     )
     return Room(amount=left, line=line)
+
+
+def for_pods(settings: Settings, pool: GpuPool) -> Amount:
+    """What a node of the pool has for the models' pods; without bounds where the settings do not say."""
+    room = room_of(settings, pool)
+    gpus = pool.gpu.count * settings.device_plugin.time_slicing
+    return Amount(gpus=gpus, cpus=math.inf, memory=math.inf) if room is None else room.amount
+
+
+def pods_of(model: Model, replicas: int) -> list[Amount]:
+    """What each pod of so many replicas requests."""
+    return [requested(model.resources, model.gpus)] * (replicas * model.nodes_per_replica)
 
 
 def _daemons(settings: Settings) -> Iterator[Amount]:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_AGGREGATION: Final = re.compile(r"\b(?:sum|avg|min|max|count)\s*(?:by\s*\(le\)\s*)?\(")
-_BY_LE: Final = re.compile(r"\bby\s*\(le\)")
-_QUANTILE: Final = re.compile(r"\bhistogram_quantile\s*\(")
+_AGGREGATION: Final = re.compile(r"\b(?:sum|avg|min|max|count)\s*(by\s*\(le\)\s*)?\(")
+_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`')
+_OF_LE: Final = re.compile(r"\bhistogram_quantile\s*\(\s*[\d.]+\s*,\s*LE\s*\)")
+_NAME: Final = re.compile(r"(?<![\w.])[a-zA-Z_:][\w:]*")
+# What may stand beside aggregations and makes no series of its own.
+_HARMLESS: Final = frozenset(
+    {"and", "or", "unless", "bool", "on", "ignoring", "vector", "scalar", "time", "abs", "ceil", "floor", "round"}
+    | {"clamp", "clamp_min", "clamp_max", "inf", "nan"}
+)
 _SELECTOR: Final = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\{")
 _HISTOGRAM: Final = "_bucket"
 _OF_PROMETHEUS: Final = frozenset({"up"})
@@ -20,13 +26,14 @@ def metrics_in(query: str) -> list[str]:
 
 
 def is_one_number(query: str) -> bool:
-    """False where a part of the query is a number for each series, as a metric that is not summed."""
-    if _BY_LE.search(query) and not _QUANTILE.search(query):
-        return False
-    rest = query
+    """False where a part of the query is a number for each series, as a metric that is not summed, or may be."""
+    rest = _TEXT.sub('""', query)
     while match := _AGGREGATION.search(rest):
-        rest = f"{rest[: match.start()]}1{rest[_closing(rest, match.end()) :]}"
-    return _SELECTOR.search(rest) is None
+        # By `le` it is a number for each bucket, of which histogram_quantile makes one.
+        result = "LE" if match[1] else "1"
+        rest = f"{rest[: match.start()]}{result}{rest[_closing(rest, match.end()) :]}"
+    rest = _OF_LE.sub("1", rest)
+    return "[" not in rest and all(name.lower() in _HARMLESS for name in _NAME.findall(rest))
 
 
 def _closing(text: str, start: int) -> int:

@@ -22,8 +22,12 @@ def claims(settings: Settings) -> Iterator[Claim]:
     for name, model in settings.models.items():
         own = (_engine(name, model), _weights(name, model))
         yield claim_of("pinned", of_model(name), "its image and its weights are the same for ever", own)
-    beside = (*(_image(f"images.{key}", image) for key, image in _images(settings).items()), *_charts(settings))
-    yield claim_of("pinned", "stack", "what runs beside the models is the same for ever", beside)
+    beside = (
+        *(_image(f"images.{key}", image) for key, image in _images(settings).items()),
+        *_charts(settings),
+        *_of_eks(settings),
+    )
+    yield claim_of("pinned", "stack", "the images and charts beside the models are the same for ever", beside)
 
 
 def _engine(name: str, model: Model) -> Part:
@@ -86,3 +90,20 @@ def _charts(settings: Settings) -> Iterator[Part]:
     for name, addon in charts.items():
         if addon is not None and addon.install:
             yield Part(line=f"chart {name}: version {addon.version}, and the images of that")
+
+
+def _of_eks(settings: Settings) -> Iterator[Part]:
+    """What is not claimed, and told for that reason: what EKS chooses where the settings leave it to it."""
+    if not isinstance(settings.cluster, EksCluster):
+        return
+    for name, pool in settings.gpu_pools.items():
+        if isinstance(pool, EksPool):
+            newest = "not claimed: the latest of EKS when a node or its group is made, unless amiRelease is set"
+            release = newest if pool.ami_release is None else f"release {pool.ami_release}"
+            yield Part(line=f"AMI of pool {name}: {release}")
+    if settings.cluster.create is not None:
+        versions = ", ".join(f"{key} {version}" for key, version in settings.cluster.create.addons.items())
+        yield Part(
+            line="add-ons and system nodes of EKS: not claimed: its versions of the day when they are made"
+            + (f", but for {versions}" if versions else ", unless cluster.create.addons names them")
+        )

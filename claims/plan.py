@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from claims.memory import GIB, Cache, Weights, cache, missing, weights
+from claims.kv_cache import Cache, cache
+from claims.memory import GIB, Weights, missing, weights
 from claims.reserve import Reserve, batch_of, reserve
 from components.facts.gpus import usable_gib
 from components.settings import GpuPool, Model

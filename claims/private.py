@@ -1,6 +1,7 @@
 """Private: no secret in clear, wherever people put one: arguments, variables, annotations, values of charts.
 
-What looks like a token is recognized by its form (components/settings/concealment.py), all else by its name. No
+What looks like a token is recognized by its form (components/settings/concealment.py), a password in an
+address by where it stands, all else by its name (claims/secret_names.py). No
 line shows what it is about.
 """
 
@@ -8,67 +9,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from claims.claim import Claim
 from claims.parts import Part, claim_of
+from claims.secret_names import named_secret, without_logins
 from components.settings import Settings
 from components.settings.concealment import masked
 from components.settings.mistakes import key_path
 
-# As words of a name: HF_TOKEN, adminPassword, api-key, but neither TOKENIZERS_PARALLELISM nor maxTokens.
-_SECRET_WORDS: Final = re.compile(
-    r"(?:^|_)(?:token|password|passwd|passphrase|secret|credentials?|private_key|access_key|api_?key|secret_key)$"
-)
-_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
-# What a variable of that name may well say: nothing, a switch, a number of tokens, a path, another variable.
-_NO_SECRET: Final = re.compile(r"|true|false|none|null|auto|\d{1,7}(\.\d+)?|/.*|\$\(.*\)|\$\{.*\}", re.IGNORECASE)
-_REFERENCE: Final = re.compile(r"(?:^|_)(?:existing|name|ref)(?:_|$)")
+Path: TypeAlias = tuple[int | str, ...]
+
+_FREE: Final = frozenset({"env", "values", "annotations", "labels", "tags", "engineArgs"})
+# Where a name is that of a variable: a map of them, or a list of names with values.
+_VARIABLES: Final = re.compile(r"env|.*(?:Env|EnvVars|envVars|environment)")
 
 
 def claims(settings: Settings) -> Iterator[Claim]:
     """One claim for the stack."""
-    tree = settings.model_dump(by_alias=True)
-    found = [_in_clear(path) for path, value in _texts(tree) if _is_secret(path, value)]
-    count = sum(1 for _ in _texts(tree))
-    line = Part(line=f"{count:,} texts of the settings: {len(found)} with a secret in clear")
+    texts = [*_texts(settings.model_dump(by_alias=True))]
+    found = [_in_clear(path) for path, name, value in texts if _is_secret(path, name, value)]
+    line = Part(line=f"{len(texts):,} texts of the settings: {len(found)} with a secret in clear")
     yield claim_of("private", "stack", "no secret stands in clear in the stack file", (line, *found))
 
 
-def _texts(node: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Every text below a node, with its path."""
+def _texts(node: Any, path: Path = (), name: str = "") -> Iterator[tuple[Path, str, str]]:
+    """Every text below a node, with its path and the name that it goes by: a key, a variable's name or a flag."""
     if isinstance(node, Mapping):
+        own = node.get("name")
         for key, value in node.items():
-            yield from _texts(value, (*path, str(key)))
+            yield from _texts(value, (*path, str(key)), own if key == "value" and isinstance(own, str) else str(key))
     elif isinstance(node, Sequence) and not isinstance(node, str):
+        flag = ""
         for index, value in enumerate(node):
-            yield from _texts(value, (*path, index))
+            yield from _texts(value, (*path, index), flag)
+            flag = value if isinstance(value, str) and value.startswith("-") and "=" not in value else ""
     elif isinstance(node, str):
-        yield path, node
+        yield path, name, node
 
 
-def _is_secret(path: Sequence[int | str], value: str) -> bool:
-    if masked(value) != value:
+def _is_secret(path: Path, name: str, value: str) -> bool:
+    if masked(value) != value or without_logins(value) != value:
         return True
-    if not _free(path):
+    # The user chose the name: a setting of the program's own names Secrets, and holds none.
+    if not any(step in _FREE for step in path[:-1]):
         return False
-    if isinstance(path[-1], int):
-        flag, _, given = value.partition("=")
-        return bool(given) and flag.startswith("-") and _named_secret(flag) and not _NO_SECRET.fullmatch(given)
-    return _named_secret(path[-1]) and not _NO_SECRET.fullmatch(value)
+    flag, equals, given = value.partition("=")
+    if isinstance(path[-1], int) and equals and flag.startswith("-"):
+        return named_secret(flag, given)
+    if isinstance(path[-1], int) and value.startswith("-"):
+        return False
+    variable = any(isinstance(step, str) and _VARIABLES.fullmatch(step) for step in path[:-1])
+    return named_secret(name, value, variable=variable)
 
 
-def _free(path: Sequence[int | str]) -> bool:
-    """Whether the user chose the name: a setting of the program's own names Secrets, and holds none."""
-    return any(step in {"env", "values", "annotations", "labels", "tags", "engineArgs"} for step in path[:-1])
-
-
-def _named_secret(name: str) -> bool:
-    words = _WORD.sub("_", name).strip("_").lower()
-    return _SECRET_WORDS.search(words) is not None and _REFERENCE.search(words) is None
-
-
-def _in_clear(path: Sequence[int | str]) -> Part:
+def _in_clear(path: Path) -> Part:
     key = key_path(path)
     return Part(
         line=f"{key}: reads like a secret, which is not shown here",

@@ -69,6 +69,8 @@ def main(words: Sequence[str], checkout: Path = CHECKOUT) -> int:
     try:
         text, good = write(given.stack, given.preview.read_text(), now=checkout, before=given.before)
     except ValueError as error:
+        # Also as the comment's part: one of yesterday would stay there, or nothing would.
+        sys.stdout.write(f"## The preview of `{given.stack}` did not run: see the log\n")
         sys.stderr.write(f"error: {given.preview}: {error}\n")
         return 1
     sys.stdout.write(text)

@@ -22,8 +22,8 @@ _CODES: Final = {
 }
 
 
-def quota(settings: Settings, name: str, pool: EksPool) -> Iterator[Part]:
-    """The pool's nodes, with those of other pools under the same quota, against it."""
+def quota(settings: Settings, name: str, pool: EksPool, least: int) -> Iterator[Part]:
+    """The pool's nodes, with those of other pools under the same quota, against it; `least` nodes its pods need."""
     if pool.capacity == "CAPACITY_BLOCK":
         yield Part(line=f"quota: none on vCPUs, the capacity is bought ({pool.reservation})")
         return
@@ -46,7 +46,7 @@ def quota(settings: Settings, name: str, pool: EksPool) -> Iterator[Part]:
     elif needed > given:
         beside = needed - pool.max * _vcpus(pool)
         most = max(0, given - beside) // _vcpus(pool)
-        fewer = f"{setting(f'gpuPools.{name}.max', most)}, or " if most else ""
+        fewer = f"{setting(f'gpuPools.{name}.max', most)}, or " if most >= max(least, pool.min, 1) else ""
         raised = f"a quota of {needed:,} vCPUs (aws service-quotas request-service-quota-increase)"
         yield Part(line=f"{line} > {given:,}", change=f"{fewer}{raised}")
     else:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from claims.claim import Claim, Verdict
+from claims.markdown import fence, line
+from claims.secret_names import without_logins
+from components.settings.concealment import masked
 
 
 def table(claims: Sequence[Claim], *, everything: bool = False) -> str:
@@ -14,6 +18,7 @@ def table(claims: Sequence[Claim], *, everything: bool = False) -> str:
 
     With `everything` each claim comes with all of its arithmetic.
     """
+    claims = _shown(claims)
     width = max((len(subject) for subject in subjects(claims)), default=0)
     lines = [f"claims: {counted(claims)}"]
     for subject in subjects(claims):
@@ -21,12 +26,13 @@ def table(claims: Sequence[Claim], *, everything: bool = False) -> str:
         lines.append(f"  {subject:<{width}}  {_summary(about)}")
         for claim in about:
             if everything or claim.verdict is not Verdict.PROVED:
-                lines += [f"    {line}" for line in _lines(claim, everything=everything)]
+                lines += [f"    {each}" for each in _lines(claim, everything=everything)]
     return "\n".join(lines)
 
 
 def refusal(claim: Claim) -> str:
     """One line of a claim that is refused: what does not hold, by which arithmetic, and what would change it."""
+    (claim,) = _shown([claim])
     computed = "; ".join(claim.arithmetic)
     change = f"; {claim.change}" if claim.change else ""
     return f"{claim.key} {_told(claim)}: {computed}{change}"
@@ -34,13 +40,15 @@ def refusal(claim: Claim) -> str:
 
 def markdown(claims: Sequence[Claim]) -> str:
     """A table for a pull request, a row for each subject, and what is not proved; the arithmetic is folded away."""
-    rows = [f"| `{subject}` | {_cell(_summary(_of(claims, subject)))} |" for subject in subjects(claims)]
-    told = [line for claim in claims if claim.verdict is not Verdict.PROVED for line in _bullet(claim)]
+    claims = _shown(claims)
+    rows = [f"| `{subject}` | {line(_summary(_of(claims, subject)))} |" for subject in subjects(claims)]
+    told = [each for claim in claims if claim.verdict is not Verdict.PROVED for each in _bullet(claim)]
     arithmetic = [
-        line
+        each
         for claim in claims
-        for line in (f"{claim.key} {_told(claim)}", *(f"  {each}" for each in claim.arithmetic))
+        for each in (f"{claim.key} {_told(claim)}", *(f"  {' '.join(text.split())}" for text in claim.arithmetic))
     ]
+    ticks = fence(arithmetic)
     return "\n".join(
         [
             f"**Claims**: {counted(claims)}",
@@ -52,9 +60,9 @@ def markdown(claims: Sequence[Claim]) -> str:
             "",
             "<details><summary>The arithmetic</summary>",
             "",
-            "```text",
+            f"{ticks}text",
             *arithmetic,
-            "```",
+            ticks,
             "",
             "</details>",
         ]
@@ -63,11 +71,12 @@ def markdown(claims: Sequence[Claim]) -> str:
 
 def as_json(claims: Sequence[Claim]) -> str:
     """Every claim with all that is known of it, in order; null for what it does not have."""
-    return json.dumps(list(map(_tree, claims)), indent=1)
+    return json.dumps(list(map(_tree, _shown(claims))), indent=1)
 
 
 def summary(claims: Sequence[Claim]) -> dict[str, Any]:
     """What the stack's outputs keep: a count, and by key the change, the reason or the proof of what is not proved."""
+    claims = _shown(claims)
     proved = sum(claim.verdict is Verdict.PROVED for claim in claims)
     refused = {claim.key: claim.change for claim in claims if _stops(claim)}
     accepted = {claim.key: claim.accepted for claim in claims if claim.accepted is not None}
@@ -89,6 +98,25 @@ def counted(claims: Sequence[Claim]) -> str:
 def subjects(claims: Sequence[Claim]) -> list[str]:
     """What is claimed something of, each once, in order."""
     return list(dict.fromkeys(claim.subject for claim in claims))
+
+
+def _shown(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims as they may be shown: without what looks like a secret, in a reason or a setting that they quote."""
+    return [
+        replace(
+            claim,
+            sentence=_hidden(claim.sentence),
+            arithmetic=tuple(map(_hidden, claim.arithmetic)),
+            change=claim.change and _hidden(claim.change),
+            proof=claim.proof and _hidden(claim.proof),
+            accepted=claim.accepted and _hidden(claim.accepted),
+        )
+        for claim in claims
+    ]
+
+
+def _hidden(text: str) -> str:
+    return without_logins(masked(text))
 
 
 def _of(claims: Sequence[Claim], subject: str) -> list[Claim]:
@@ -114,15 +142,15 @@ def _lines(claim: Claim, *, everything: bool) -> Iterator[str]:
     """A claim below its subject: its arithmetic in full where it is asked for, or where it does not hold."""
     yield f"{claim.id} {_told(claim)}"
     if everything or claim.verdict is Verdict.REFUSED:
-        yield from (f"  {line}" for line in claim.arithmetic)
-    yield from (f"  {line}" for line in _ways_on(claim))
+        yield from (f"  {each}" for each in claim.arithmetic)
+    yield from (f"  {each}" for each in _ways_on(claim))
 
 
 def _bullet(claim: Claim) -> Iterator[str]:
-    yield f"- `{claim.key}` {_told(claim)}"
+    yield f"- `{claim.key}` {line(_told(claim))}"
     if claim.verdict is Verdict.REFUSED:
-        yield from (f"  - {line}" for line in claim.arithmetic)
-    yield from (f"  - {line}" for line in _ways_on(claim))
+        yield from (f"  - {line(each)}" for each in claim.arithmetic)
+    yield from (f"  - {line(each)}" for each in _ways_on(claim))
 
 
 def _ways_on(claim: Claim) -> Iterator[str]:
@@ -154,7 +182,3 @@ def _told(claim: Claim) -> str:
         return f"is {claim.verdict}: {claim.sentence}"
     kind = "is refused" if claim.accepted is None else "is refused, and accepted"
     return f"{kind}: it does not hold that {claim.sentence}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from claims.arguments import number_of, value_of
-from claims.memory import GIB
+from claims.memory import GIB, element_bytes
 from components.settings import Model
 
 BATCH = 8192
@@ -25,6 +25,8 @@ _BYTES_PER_LOGIT = 42
 _GRAPHS = GIB
 _ALONE, _TOGETHER = GIB // 2, GIB
 _LORA_RANK = 16
+_BATCH_FLAGS = ("--max-num-batched-tokens", "--chunked-prefill-size")
+_RANK_FLAG = "--max-lora-rank"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +48,24 @@ def batch_of(model: Model) -> int:
     """Tokens of a step at most. TGI takes a whole prompt at once."""
     if model.engine == "tgi":
         return model.context_length
-    given = number_of(model, "--max-num-batched-tokens", "--chunked-prefill-size")
+    given = number_of(model, *_BATCH_FLAGS)
     return BATCH if given is None else max(given, model.concurrency)
+
+
+def unread(model: Model) -> str | None:
+    """An argument that memory rests on, and that holds no number that can be read here."""
+    values = ((flag, value_of(model, flag)) for flag in (*_BATCH_FLAGS, _RANK_FLAG))
+    found = (
+        f"{flag} {value}".rstrip() for flag, value in values if value is not None and number_of(model, flag) is None
+    )
+    return next(found, None)
 
 
 def reserve(model: Model, shape: Mapping[str, int]) -> Reserve:
     """Of one of the model's GPUs."""
     experts = shape.get("activeExperts", 1) if "experts" in shape else 1
     width = max(experts * shape.get("expertIntermediate", 0), shape["intermediate"] if experts == 1 else 0)
-    layer = 2 * batch_of(model) * (3 * width // model.gpus + (3 + experts) * shape["hidden"])
+    layer = element_bytes(model) * batch_of(model) * (3 * width // model.gpus + (3 + experts) * shape["hidden"])
     eager = value_of(model, "--enforce-eager") is not None
     return Reserve(
         activations=max(layer, _BYTES_PER_LOGIT * model.concurrency * shape["vocabulary"]),
@@ -66,8 +77,8 @@ def reserve(model: Model, shape: Mapping[str, int]) -> Reserve:
 
 def _adapter(model: Model, shape: Mapping[str, int]) -> int:
     """Bytes of one LoRA adapter over every matrix of every layer, at the rank that room is made for."""
-    rank = number_of(model, "--max-lora-rank") or _LORA_RANK
+    rank = number_of(model, _RANK_FLAG) or _LORA_RANK
     hidden, inner = shape["hidden"], shape.get("heads", 1) * shape.get("headDim", 1)
     kv = shape.get("kvHeads", 1) * shape.get("headDim", 1)
     widths = 2 * (hidden + inner) + 2 * (hidden + kv) + 3 * (hidden + shape["intermediate"])
-    return 2 * rank * widths * shape["layers"]
+    return element_bytes(model) * rank * widths * shape["layers"]

@@ -17,10 +17,15 @@ from typing import Any, Final
 
 import yaml
 
+from claims import Verdict, claims_of
+from claims.stack_file import StackFileError, settings_of
+
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 PREFIX: Final = "review"
 LEFT_OUT: Final = ("inference:autoscaling", "inference:gateway", "inference:monitoring", "inference:priorityClasses")
 FILE_SYSTEMS: Final = ("efs", "fsx")
+CLAIMS: Final = "inference:claims"
+IN_IMAGE: Final = "image:"
 SECRET: Final = "secure"  # noqa: S105 - the key under which Pulumi has a secret's ciphertext
 
 
@@ -43,10 +48,24 @@ def review(document: dict[str, Any], number: int) -> dict[str, Any]:
             storage["protect"] = False
     for model in config["inference:models"].values():
         model["replicas"] = {"min": 1, "max": 1}
-        model["weights"] = model.get("weights", {}) | {"protect": False}
+        # Weights of the image have no volume.
+        if not str(model["source"]).startswith(IN_IMAGE):
+            model["weights"] = model.get("weights", {}) | {"protect": False}
         for key in ("scaling", "priorityClass"):
             model.pop(key, None)
-    return {"config": config}
+    accepted = config.pop(CLAIMS, {}).get("accept", {})
+    refused = _refused(config) if accepted else frozenset()
+    still = {name: reason for name, reason in accepted.items() if name in refused}
+    return {"config": config | ({CLAIMS: {"accept": still}} if still else {})}
+
+
+def _refused(config: dict[str, Any]) -> frozenset[str]:
+    """The claims that are refused of it, as acceptances name them: what a small stack does not need is stale there."""
+    try:
+        claims = claims_of(settings_of(config, f"Pulumi.{PREFIX}.yaml"))
+    except StackFileError:
+        return frozenset()
+    return frozenset(name for each in claims if each.verdict is Verdict.REFUSED for name in (each.key, each.id))
 
 
 def _secret(value: object) -> bool:

@@ -1,19 +1,21 @@
 """Schedules: every replica that there may be, and those of a rollout's surge, find a node with room for them.
 
 GPUs are counted node by node, since two nodes with half of theirs left are not one; CPUs and memory beside what a node
-keeps for itself; then the account's quota, and that a volume of one zone is where the pool is.
+keeps for itself; then the account's quota, and that a volume of one zone is where the pool is. What has room only where
+the scheduler packs is unproven: the models' pods ask it to spread them, which leaves the room in pieces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from math import floor
 
 from claims.claim import Claim
-from claims.node_room import requested, room_of
+from claims.node_room import for_pods, pods_of, requested, room_of
 from claims.parts import GIB, Part, claim_of, counted, gib, setting
 from claims.quotas import quota
-from components.packing import Amount, nodes_for
+from components.packing import Amount, nodes_for, nodes_to_spread
 from components.settings import EksPool, Fsx, Gp3, GpuPool, Model, Settings
 from components.surge import replaced, surge_of
 
@@ -27,7 +29,8 @@ def claims(settings: Settings) -> Iterator[Claim]:
         parts = chain(
             _gpus(settings, name, pool, here),
             _cpus_and_memory(settings, name, pool, here),
-            quota(settings, name, pool) if isinstance(pool, EksPool) else (),
+            _spread(settings, name, pool, here),
+            quota(settings, name, pool, _by_gpus(settings, pool, here)) if isinstance(pool, EksPool) else (),
             _zones(settings, pool, here),
         )
         replicas = sum(map(replaced, here.values()))
@@ -42,13 +45,25 @@ def _gpus(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model
         f"{key} {replaced(model)} x {_each(model)}{f' + {surge_of(model)} x {_each(model)} of surge' * (key == most)}"
         for key, model in here.items()
     ]
-    pods = _all_pods(here)
-    needed, total = _needed([Amount(gpus=pod.gpus) for pod in pods], room), sum(pod.gpus for pod in pods)
+    needed, total = _by_gpus(settings, pool, here), sum(pod.gpus for pod in _all_pods(here))
     line = (
         f"GPUs: {' + '.join(terms)} = {total}, node by node {counted(needed, 'node')} of {counted(room.gpus, 'GPU')} "
         f"{'<=' if needed <= pool.nodes else '>'} {counted(pool.nodes, 'node')} of the pool"
     )
     yield Part(line=line, change=None if needed <= pool.nodes else _larger(name, pool, needed))
+
+
+def _spread(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model]) -> Iterator[Part]:
+    """Nothing where all find room however they are spread, and where not even packed ones do."""
+    node = for_pods(settings, pool)
+    packed = nodes_for(_all_pods(here), node)
+    needed = nodes_to_spread(_running(here), _surge(here), node=node, least=pool.nodes)
+    if packed is not None and needed is not None and packed <= pool.nodes < needed:
+        yield Part(
+            line=f"spread over {counted(pool.nodes, 'node')}, as they ask to be, replicas may leave room in pieces, "
+            f"none of which holds one more: all have room for sure on {needed:,}",
+            proof=_larger(name, pool, needed),
+        )
 
 
 def _cpus_and_memory(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model]) -> Iterator[Part]:
@@ -61,7 +76,7 @@ def _cpus_and_memory(settings: Settings, name: str, pool: GpuPool, here: Mapping
         )
         return
     pods = _all_pods(here)
-    by_gpus = _needed([Amount(gpus=pod.gpus) for pod in pods], Amount(gpus=room.amount.gpus))
+    by_gpus = _by_gpus(settings, pool, here)
     needed = nodes_for(pods, room.amount)
     asked = ", ".join(
         f"{key} {model.resources.requests.cpu} CPUs and {gib(_pod(model).memory)}" for key, model in here.items()
@@ -72,7 +87,8 @@ def _cpus_and_memory(settings: Settings, name: str, pool: GpuPool, here: Mapping
         return
     key, model = max(here.items(), key=lambda each: _pod(each[1]).memory / room.amount.memory)
     beside = max(1, room.amount.gpus // model.gpus)
-    cpus, memory = room.amount.cpus / beside, int(room.amount.memory / beside) // GIB
+    # Rounded down, so that what is advised fits.
+    cpus, memory = floor(10 * room.amount.cpus / beside) / 10, int(room.amount.memory / beside) // GIB
     requests = f"models.{key}.resources.requests"
     lower = [
         *([setting(f"{requests}.memory", f"{memory}Gi")] if _pod(model).memory > memory * GIB else []),
@@ -113,9 +129,10 @@ def _larger(name: str, pool: GpuPool, needed: int) -> str:
     return setting(f"gpuPools.{name}.{'max' if isinstance(pool, EksPool) else 'nodes'}", needed)
 
 
-def _needed(pods: Sequence[Amount], room: Amount) -> int:
-    """Nodes for pods of which each fits one, as the settings have seen to."""
-    return nodes_for(pods, room) or 0
+def _by_gpus(settings: Settings, pool: GpuPool, here: Mapping[str, Model]) -> int:
+    """Nodes for the GPUs of pods of which each fits one, as the settings have seen to."""
+    room = Amount(gpus=pool.gpu.count * settings.device_plugin.time_slicing)
+    return nodes_for([Amount(gpus=pod.gpus) for pod in _all_pods(here)], room) or 0
 
 
 def _largest_surge(here: Mapping[str, Model]) -> str:
@@ -124,12 +141,16 @@ def _largest_surge(here: Mapping[str, Model]) -> str:
 
 
 def _all_pods(here: Mapping[str, Model]) -> list[Amount]:
+    return [*_running(here), *_surge(here)]
+
+
+def _running(here: Mapping[str, Model]) -> list[Amount]:
+    return [pod for model in here.values() for pod in pods_of(model, replaced(model))]
+
+
+def _surge(here: Mapping[str, Model]) -> list[Amount]:
     most = _largest_surge(here)
-    return [
-        _pod(model)
-        for key, model in here.items()
-        for _ in range((replaced(model) + surge_of(model) * (key == most)) * model.nodes_per_replica)
-    ]
+    return pods_of(here[most], surge_of(here[most]))
 
 
 def _pod(model: Model) -> Amount:

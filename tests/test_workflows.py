@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,6 +23,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github/workflows").glob("*.yml"))}
 OURS = ("preview", "up", "drift", "review-stack")
 GITLAB = CHECKOUT / ".gitlab-ci.yml"
+RESULTS = ("success", "failure", "cancelled", "skipped")
 # Each was seen, with its version, in several repositories that pin by commit.
 ACTIONS = {
     "actions/checkout": "de0fac2e4500dabe0009e67214ff5f5447ce83dd",  # v6.0.2
@@ -43,6 +45,21 @@ def every_job() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for workflow in OURS:
         for name, job in jobs(workflow).items():
             yield workflow, name, job
+
+
+def bash(workflow: str, script: str, folder: Path, **given: str) -> subprocess.CompletedProcess[str]:
+    """A step's script, in the shell that GitHub takes for what the workflow names."""
+    named = yaml.safe_load(WORKFLOWS[workflow].read_text()).get("defaults", {}).get("run", {}).get("shell")
+    words = {"bash": ["--noprofile", "--norc", "-eo", "pipefail"], None: ["-e"]}[named]
+    environment = {"PATH": os.environ["PATH"], **given}
+    words = ["bash", *words, "-c", script]
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def program(path: Path, script: str) -> None:
+    """A stand-in that a script finds under this name."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def lint(folder: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
@@ -112,16 +129,88 @@ def test_the_job_that_may_write_runs_nothing_of_the_pull_request() -> None:
 
 
 def test_the_check_that_is_required_fails_with_any_of_the_previews() -> None:
-    last = jobs("preview")["comment"]["steps"][-1]
-    assert last["if"] == "needs.preview.result != 'success' && needs.preview.result != 'skipped'"
-    assert "exit 1" in last["run"]
+    job = jobs("preview")["comment"]
+    # GitHub counts a check that is skipped as passed: it may be skipped for a fork's change alone.
+    assert job["if"] == "always() && needs.stacks.result != 'skipped'"
+    last = job["steps"][-1]
+    assert last["if"] == "always()"
+    passes = {
+        (stacks, previews)
+        for stacks in RESULTS
+        for previews in RESULTS
+        if bash("preview", last["run"], CHECKOUT, STACKS=stacks, PREVIEW=previews).returncode == 0
+    }
+    assert passes == {("success", "success"), ("success", "skipped")}
+    assert job["steps"][-2]["if"] == "needs.stacks.result == 'success'"
+
+
+def test_a_diff_that_fails_ends_the_script_instead_of_touching_no_stack(tmp_path: Path) -> None:
+    (script,) = [step["run"] for step in jobs("preview")["stacks"]["steps"] if step.get("id") == "touched"]
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    program(tmp_path / ".venv/bin/python", f'exec env PYTHONPATH={CHECKOUT} {sys.executable} "$@"')
+    done = bash("preview", script, tmp_path, BASE="0" * 40, GITHUB_OUTPUT=str(tmp_path / "output"))
+    assert done.returncode != 0
+    assert not (tmp_path / "output").exists()
+    assert {yaml.safe_load(WORKFLOWS[name].read_text())["defaults"]["run"]["shell"] for name in OURS} == {"bash"}
+
+
+@pytest.mark.parametrize(
+    ("last", "asked", "stacks"),
+    [("one", "", ["dev"]), ("one", "prod", ["dev", "prod"]), ("none", "", ["dev", "prod"]), ("two", "", [])],
+    ids=["what was merged since", "and what was asked for", "no run succeeded yet", "nothing since"],
+)
+def test_all_that_was_merged_since_the_last_run_that_succeeded_goes_up(
+    tmp_path: Path, last: str, asked: str, stacks: list[str]
+) -> None:
+    (script,) = [step["run"] for step in jobs("up")["stacks"]["steps"] if step.get("id") == "touched"]
+    for name in (".venv/bin", "bin", "origin"):
+        (tmp_path / name).mkdir(parents=True)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    commits = {"none": "none"}
+    for name, file in (("one", "Pulumi.prod.yaml"), ("dev", "Pulumi.dev.yaml"), ("two", "README.md")):
+        (tmp_path / file).write_text("")
+        subprocess.run([*git, "add", file], check=True)
+        subprocess.run([*git, "commit", "--quiet", "-m", name], check=True)
+        commits[name] = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    program(tmp_path / ".venv/bin/python", f'exec env PYTHONPATH={CHECKOUT} {sys.executable} "$@"')
+    program(tmp_path / "bin/gh", f'echo "$2" > asked; echo {commits[last]}')
+    given = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "GITHUB_OUTPUT": str(tmp_path / "output")}
+    done = bash("up", script, tmp_path, ASKED=asked, GITHUB_REPOSITORY="o/r", **given)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "output").read_text().removeprefix("stacks=")) == stacks
+    assert "runs?branch=main&status=success" in (tmp_path / "asked").read_text()
+
+
+def test_a_stack_whose_preview_never_began_is_told_in_the_comment(tmp_path: Path) -> None:
+    (script,) = [step["run"] for step in jobs("preview")["preview"]["steps"] if step.get("if") == "failure()"]
+    (after,) = yaml.safe_load(GITLAB.read_text())["preview"]["after_script"]
+    for each in (script, after):
+        (tmp_path / "comment").mkdir(exist_ok=True)
+        (tmp_path / "comment/prod.md").write_text("")
+        for said in (1, 2):
+            assert bash("preview", each, tmp_path, STACK="prod", CI_JOB_STATUS="failed").returncode == 0, said
+        assert (tmp_path / "comment/prod.md").read_text() == "## The preview of `prod` did not run: see the log\n"
+        (tmp_path / "comment/prod.md").write_text("told")
+        bash("preview", each, tmp_path, STACK="prod", CI_JOB_STATUS="failed")
+        assert (tmp_path / "comment/prod.md").read_text() == "told"
+
+
+def test_gitlab_comments_though_no_preview_left_a_folder(tmp_path: Path) -> None:
+    script = [line for line in yaml.safe_load(GITLAB.read_text())["comment"]["script"] if "git show" not in line]
+    program(tmp_path / "python3", "echo written")
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CI_BUILDS_DIR": str(tmp_path)}
+    done = bash("preview", "\n".join(script), tmp_path, **given)
+    assert (done.returncode, done.stdout) == (0, "written\n")
 
 
 def test_a_fork_gets_no_credentials() -> None:
     own = "github.event.pull_request.head.repo.full_name == github.repository"
     assert own in jobs("preview")["stacks"]["if"]
     assert jobs("preview")["preview"]["needs"] == "stacks"
-    assert all(own in job["if"] for job in jobs("review-stack").values())
+    review = jobs("review-stack")
+    assert review.pop("sweep")["if"] == "github.event_name == 'schedule'"
+    assert all(own in job["if"] for job in review.values())
 
 
 def test_what_goes_up_is_the_plan_that_was_shown() -> None:
@@ -139,7 +228,29 @@ def test_a_review_stack_goes_with_its_label_and_with_its_pull_request() -> None:
     down = jobs("review-stack")["down"]
     assert "'closed'" in down["if"]
     assert "destroy --yes --skip-preview --remove" in str(down)
-    assert workflow["concurrency"]["cancel-in-progress"] is False
+    # A group of the workflow would let a label that is none of ours replace a run that waits to destroy.
+    assert "concurrency" not in workflow
+    group = {"group": "review-stack-${{ github.event.pull_request.number }}", "cancel-in-progress": False}
+    assert [jobs("review-stack")[name]["concurrency"] for name in ("up", "down")] == [group, group]
+
+
+def test_review_stacks_whose_pull_request_was_closed_unseen_go_at_night(tmp_path: Path) -> None:
+    assert yaml.safe_load(WORKFLOWS["review-stack"].read_text())[True]["schedule"]
+    (script,) = [step["run"] for step in jobs("review-stack")["sweep"]["steps"] if step.get("name") == "sweep"]
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    stacks = json.dumps([{"name": name} for name in ("prod", "review-1", "o/p/review-2", "review-x", "review-3")])
+    program(tmp_path / "pulumi", f'[ "$2" = ls ] && echo \'{stacks}\' && exit; echo "$@" >> done; [ $6 != review-1 ]')
+    program(tmp_path / "gh", "case $2 in */2) echo true;; *) echo false;; esac")
+    program(tmp_path / ".venv/bin/python", 'echo "review-$6"')
+    done = bash("review-stack", script, tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", OF="dev")
+    lines = (tmp_path / "done").read_text().splitlines()
+    assert lines == [f"destroy --yes --skip-preview --remove --stack review-{number}" for number in (1, 3)]
+    # One that fails keeps no other from going, and is told.
+    assert done.returncode == 1
+    program(tmp_path / "gh", "exit 1")
+    (tmp_path / "done").unlink()
+    assert bash("review-stack", script, tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", OF="dev").returncode == 1
+    assert not (tmp_path / "done").exists()
 
 
 def test_ci_has_the_pulumi_that_the_program_was_tried_with() -> None:
@@ -277,3 +388,32 @@ def test_a_comment_is_as_long_as_github_takes(forge: tuple[type[Forge], str], tm
     (entry,) = kept.comments
     assert len(entry["body"]) < 65_536
     assert entry["body"].endswith("The rest is in the job's summary.\n")
+
+
+def test_each_stack_has_its_share_of_a_comment_and_loses_its_end(
+    forge: tuple[type[Forge], str], tmp_path: Path
+) -> None:
+    kept, address = forge
+    fold = "<details><summary>The arithmetic</summary>\n\n```text\n1 < 2\n```\n\n</details>\n\n"
+    long = "### Resources\n\n`````diff\n" + "+ x ```\n" * 20_000 + "`````\n"
+    for name, rest in (("dev", long), ("lab", "### Resources\n"), ("prod", long)):
+        (tmp_path / f"{name}.md").write_text(f"## {name}\n\n**Claims**: 3 proved of {name}\n\n{fold}{rest}")
+    say(address, *(tmp_path / f"{name}.md" for name in ("dev", "lab", "prod")))
+    (entry,) = kept.comments
+    body = entry["body"]
+    assert 60_000 < len(body) < 65_536
+    assert [f"**Claims**: 3 proved of {name}" in body for name in ("dev", "lab", "prod")] == [True] * 3
+    # Each fence is closed by one like it, and no fold more than was opened.
+    assert re.findall(r"^`{3,}", body, re.MULTILINE) == ["```", "```", "`````", "`````"] + ["```"] * 2 + [
+        "```", "```", "`````", "`````"
+    ]  # fmt: skip
+    assert body.count("<details>") == body.count("</details>") == 3
+    assert body.count("The rest is in the job's summary.") == 2
+
+
+def test_a_fold_that_is_cut_is_closed(forge: tuple[type[Forge], str], tmp_path: Path) -> None:
+    kept, address = forge
+    (tmp_path / "prod.md").write_text("<details><summary>x</summary>\n\n```text\n" + "<details>\n" * 50_000)
+    say(address, tmp_path / "prod.md")
+    assert kept.comments[0]["body"].endswith("\n```\n\n</details>\n\nThe rest is in the job's summary.\n")
+    assert kept.comments[0]["body"].count("</details>") == 1

@@ -24,7 +24,7 @@ def _gpus_divide_the_heads(settings: Settings) -> Iterator[Mistake]:
         heads, groups = shape.get("heads"), shape.get("kvHeads")
         if heads is None or model.gpus == 1:
             continue
-        fits = [count for count in range(1, 17) if _divides(count, heads, groups)]
+        fits = [count for count in range(1, 17) if divides(count, heads, groups)]
         if model.gpus in fits:
             continue
         left = heads % model.gpus
@@ -41,7 +41,7 @@ def _gpus_divide_the_heads(settings: Settings) -> Iterator[Mistake]:
         )
 
 
-def _divides(gpus: int, heads: int, groups: int | None) -> bool:
+def divides(gpus: int, heads: int, groups: int | None) -> bool:
     """Whether so many GPUs share the heads evenly; KV heads are copied where there are fewer than GPUs."""
     return heads % gpus == 0 and (groups is None or groups % gpus == 0 or gpus % groups == 0)
 

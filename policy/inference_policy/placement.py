@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from inference_policy.pods import Pod, pods
@@ -11,19 +12,27 @@ from inference_policy.rule import Config, Rule, names
 
 _TERMS: Final = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
 _WANTS: Final = frozenset({"In", "Exists"})
+_OF_EVERY_NODE: Final = re.compile(
+    r"(?:beta\.)?kubernetes\.io/(?:os|arch)$|(?:topology|failure-domain\.beta)\.kubernetes\.io/"
+)
+"""Labels that choose no pool."""
+_NO_SCHEDULE: Final = (None, "", "NoSchedule")
+"""Effects of a toleration that covers the taint of GPU nodes."""
+_TAINTS: Final = ("nvidia.com/gpu", "amd.com/gpu")
 _BYPASS: Final = "nodeName passes the scheduler by, and with it every taint; select nodes by their labels"
 
 
-def placed(resource: Resource, _: Config) -> Iterator[str]:
-    """A pod with GPUs names the taint that it tolerates, and selects nodes."""
+def placed(resource: Resource, config: Config) -> Iterator[str]:
+    """A pod with GPUs names the taint that it tolerates, and selects nodes of a pool."""
     for pod in pods(resource):
         if not pod.gpus:
             continue
-        keys = [at(each, "key") for each in listed(pod.spec, "tolerations")]
-        if at(pod.spec, "tolerations") is not UNKNOWN and not any(keys):
-            yield f"{pod.title}: asks for GPUs and tolerates no taint by its key; add that of the pool's nodes"
+        named = [each for each in listed(pod.spec, "tolerations") if at(each, "key") in (*config["taints"], UNKNOWN)]
+        if at(pod.spec, "tolerations") is not UNKNOWN and not any(map(_lets_in, named)):
+            taints = ", ".join(config["taints"])
+            yield f"{pod.title}: asks for GPUs and does not tolerate GPU nodes' taint by its key ({taints}); add that"
         if not _selects(pod):
-            yield f"{pod.title}: asks for GPUs and selects no nodes; add the pool's label to its nodeSelector"
+            yield f"{pod.title}: asks for GPUs and selects no pool of nodes; add the pool's label to its nodeSelector"
         if at(pod.spec, "nodeName"):
             yield f"{pod.title}: {_BYPASS}"
 
@@ -43,37 +52,52 @@ def reserved(resource: Resource, config: Config) -> Iterator[str]:
 
 
 def _selects(pod: Pod) -> bool:
-    selector, terms = at(pod.spec, "nodeSelector"), at(pod.spec, *_TERMS)
-    return selector is UNKNOWN or terms is UNKNOWN or bool(selector) or bool(terms)
+    """Whether labels that not every node has choose its nodes: of several terms of an affinity each, as one will do."""
+    if UNKNOWN in (at(pod.spec, "nodeSelector"), at(pod.spec, *_TERMS)):
+        return True
+    terms = [_keys(term) for term in listed(pod.spec, *_TERMS)]
+    return _choose(mapping(pod.spec, "nodeSelector")) or (bool(terms) and all(map(_choose, terms)))
+
+
+def _choose(labels: Iterable[str]) -> bool:
+    return any(not _OF_EVERY_NODE.match(label) for label in labels)
 
 
 def _wanted(pod: Pod) -> set[str]:
     """Labels that the pod's nodes must have."""
-    return set(mapping(pod.spec, "nodeSelector")) | {
-        str(at(expression, "key"))
-        for term in listed(pod.spec, *_TERMS)
-        for expression in listed(term, "matchExpressions")
-        if at(expression, "operator") in _WANTS
-    }
+    return set(mapping(pod.spec, "nodeSelector")).union(*map(_keys, listed(pod.spec, *_TERMS)))
+
+
+def _keys(term: Any) -> set[str]:
+    wanted = (each for each in listed(term, "matchExpressions") if at(each, "operator") in (*_WANTS, UNKNOWN))
+    return {str(at(each, "key")) for each in wanted}
 
 
 def _tolerates(toleration: Any, taints: list[str]) -> bool:
-    """Whether it covers one of the taints; without a key it covers all."""
+    """Whether it covers one of the taints; without a key it covers all that have its effect."""
     key = at(toleration, "key")
-    return key in taints or (not key and at(toleration, "operator") == "Exists")
+    if not key:
+        return at(toleration, "operator") == "Exists" and at(toleration, "effect") in _NO_SCHEDULE
+    return key in taints and _lets_in(toleration)
+
+
+def _lets_in(toleration: Any) -> bool:
+    """Whether it covers more than a taint that is a wish."""
+    return str(at(toleration, "effect")) != "PreferNoSchedule"
 
 
 PLACED: Final = Rule(
     name="gpu-workloads-placed",
     description="Pods that ask for GPUs tolerate the taint of GPU nodes by its key, and select their pool.",
     check=placed,
+    settings={"taints": names("Keys of the taints that GPU nodes have; one of them will do.", *_TAINTS)},
 )
 RESERVED: Final = Rule(
     name="gpu-nodes-reserved",
     description="Nothing but pods that ask for GPUs, and daemons, lands on GPU nodes.",
     check=reserved,
     settings={
-        "taints": names("Keys of the taints that GPU nodes have.", "nvidia.com/gpu"),
+        "taints": names("Keys of the taints that GPU nodes have.", *_TAINTS),
         "labels": names(
             "Labels that GPU nodes alone have.",
             "inference/gpu-pool",

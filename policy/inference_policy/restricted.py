@@ -37,6 +37,8 @@ def restrict(kind: str, inputs: dict[str, Any], config: Config) -> bool:
         return False
     before = repr(inputs)
     for path in TEMPLATES.get(resource.kind, (("spec", "template"),)):
+        if not listed(inputs, *path, "spec", "containers"):
+            continue  # a leader's template that is not there is the workers' own
         spec = _inside(inputs, *path, "spec")
         security = _inside(spec, "securityContext")
         security.setdefault("seccompProfile", {"type": "RuntimeDefault"})

@@ -215,7 +215,18 @@ def test_other_nodes_have_another_gp3_volume_and_the_same_nodes_the_same(kind: s
     other = changed(config, *((change, ELSEWHERE[change]) if change in ELSEWHERE else at_pool(change)))
     (nodes, volume), (other_nodes, other_volume) = bound(config), bound(other)
     assert (nodes == other_nodes) == (volume == other_volume)
-    harmless = {"min", "max", "quotaVcpus", "driver", "updates", "maxUnavailable", "repair", "tags", "facts", "checkOffering"}
+    harmless = {
+        "min",
+        "max",
+        "quotaVcpus",
+        "driver",
+        "updates",
+        "maxUnavailable",
+        "repair",
+        "tags",
+        "facts",
+        "checkOffering",
+    }
     same = {*harmless, "cluster.tags", *STAY[kind]} | {key for key in CHANGES if values.get(key) == CHANGES[key]}
     assert (nodes == other_nodes) == (change in same)
 

@@ -31,7 +31,7 @@ NAME: Final = "prod"
 
 def pull_request(config: dict[str, Any]) -> None:
     """Change a stack's settings as the pull request of docs/pull-requests.md does."""
-    config["inference:gpuPools"]["l40s"]["max"] = 10
+    config["inference:gpuPools"]["l40s"]["max"] = 12
     models = config["inference:models"]
     models["chat"] |= {"contextLength": 16384, "concurrency": 10, "replicas": {"min": 2, "max": 5}}
     models["chat"]["tokensPerSecond"] = 1200

@@ -131,6 +131,33 @@ def test_a_file_that_cannot_be_read_is_one_line(
     assert said.startswith(line)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{created: 2026-01-01}", "!!set {a, b}", "!!binary aGk=", "{2026-01-01: x}", "2026-13-45", "!!int x",
+        "&a {b: *a}",
+        "!!timestamp x", "!!bool maybe", "2026-01-01", ".nan", "!!omap [a: 1]", "{1: x, null: y}", "!x y",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["annotations", "env", "replicas"])
+def test_no_value_that_yaml_has_ends_in_a_traceback(
+    key: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (written(tmp_path, SMALLEST) / "Pulumi.lab.yaml").read_text()
+    assert text.count("    chat:\n") == 1
+    (tmp_path / "Pulumi.lab.yaml").write_text(text.replace("    chat:\n", f"    chat:\n      {key}: {value}\n"))
+    assert main(["--stack", "lab"], tmp_path) == 1
+    said = capsys.readouterr()
+    assert said.out or all(line.startswith(("inference:", "Pulumi.lab.yaml: ")) for line in said.err.splitlines())
+    assert said.out or said.err
+
+
+def test_a_file_that_is_no_utf_8_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Pulumi.lab.yaml").write_bytes(b"config:\n  a: \xff\n")
+    assert main(["--stack", "lab"], tmp_path) == 1
+    assert capsys.readouterr().err == "Pulumi.lab.yaml: is not UTF-8 at byte 13\n"
+
+
 def test_a_secret_is_neither_needed_nor_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ciphertext = "v1:5b1GqO3Xb0k=:do-not-show"
     main(["--stack", "lab"], written(tmp_path, SMALLEST | {"hfToken": {"secure": ciphertext}}))

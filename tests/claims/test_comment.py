@@ -54,8 +54,8 @@ def test_a_pull_request_is_told_in_the_order_in_which_it_is_judged() -> None:
 
 def test_cost_is_told_before_and_after_and_by_the_million_tokens() -> None:
     cost = section(rendered(), "Cost")
-    assert "| before | $67.06 | $137.12 |" in cost
-    assert "| with this change | $67.06 | $140.12 |" in cost
+    assert "| before | $67.06 | $143.13 |" in cost
+    assert "| with this change | $67.06 | $146.13 |" in cost
     assert "| **change** | **no change** | **+$3.00** |" in cost
     assert "`chat`: $3.00 x 1/1 GPUs = $3.00 an hour / (1,200 tokens/s x 3,600 s) x 1,000,000 = $0.70" in cost
     assert "storage shared" in cost
@@ -71,6 +71,20 @@ def test_only_models_whose_replicas_are_replaced_roll_out() -> None:
     settings_of_prod = pull_request._read(PREVIEWS / "after", "prod")
     assert settings_of_prod is not None
     assert "### Rollout" not in of(first, after=settings_of_prod)
+
+
+def test_models_that_wait_for_each_other_are_told_with_the_sum_of_their_times() -> None:
+    """10 GPUs are 9 replicas and one of surge: chat, summary and tools want one each."""
+    after = read(PREVIEWS / "after", "prod")
+    told = preview((PREVIEWS / "change.jsonl").read_text())
+    assert "Models roll out side by side: a job" in of(told, after=after)
+    pool = after.gpu_pools["l40s"].model_copy(update={"max": 10})
+    text = of(told, after=after.model_copy(update={"gpu_pools": {**after.gpu_pools, "l40s": pool}}))
+    rows = dict(re.findall(r"^\| (chat|summary|tools) .* (\d+) min \|$", section(text, "Rollout"), re.MULTILINE))
+    (job,) = re.findall(r"needs at least (\d+) min", text)
+    assert sum(map(int, rows.values())) - len(rows) < int(job) <= sum(map(int, rows.values()))
+    assert f"| at most {job} min |" in text
+    assert "Models of pool `l40s` may wait for each other, whose surges it has no room for at once; others" in text
 
 
 def test_a_deployments_diff_is_by_flag_and_by_name() -> None:
@@ -189,4 +203,6 @@ def test_the_command_says_what_it_wants_where_it_is_given_something_else(
 ) -> None:
     (tmp_path / "x.json").write_text("")
     assert pull_request.main(["--stack", "prod", "--preview", str(tmp_path / "x.json")], PREVIEWS / "after") == 1
-    assert "no summaryEvent: write it with" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "no summaryEvent: write it with" in said.err
+    assert said.out == "## The preview of `prod` did not run: see the log\n"

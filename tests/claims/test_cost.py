@@ -56,6 +56,23 @@ def test_replicas_share_a_node_as_the_scheduler_would_have_it() -> None:
     assert found.lines[0].least == 1
 
 
+def test_replicas_that_a_nodes_cpus_are_too_few_for_take_another_node() -> None:
+    """2 x 20 of 48 CPUs: with 4 GPUs a node, and 4 replicas of one, 2 nodes."""
+    tree = changed(EKS, "gpuPools.l40s.instanceType", value="g6e.12xlarge")
+    tree = changed(tree, "models.chat.replicas", value={"min": 4, "max": 4})
+    assert cost(settings(tree)).lines[0].least == 1
+    resources = {"requests": {"cpu": "20"}, "limits": {"cpu": "20"}}
+    assert cost(settings(changed(tree, "models.chat.resources", value=resources))).lines[0].least == 2
+
+
+def test_the_fee_of_auto_mode_is_named_where_it_is_paid() -> None:
+    fee = "the fee of EKS Auto Mode on every instance that it starts"
+    pool = {"instanceType": "g6e.4xlarge", "max": 5, "zones": ["us-west-2a"], "autoscaler": "karpenter"}
+    tree = changed(changed(EKS, "cluster.autoMode", value=True), "gpuPools.l40s", value=pool)
+    assert fee in cost(settings(tree)).left_out
+    assert fee not in of().left_out
+
+
 def test_a_cluster_of_the_programs_own_costs_its_control_plane_and_system_nodes_too() -> None:
     found = cost(stack.read("dev"))
     assert {line.key: (line.least, line.most, line.price) for line in found.lines} == {
@@ -69,7 +86,7 @@ def test_a_cluster_of_the_programs_own_costs_its_control_plane_and_system_nodes_
 
 def test_prod_costs_its_two_pools_and_says_what_is_left_out() -> None:
     found = cost(stack.read("prod"))
-    assert found.most == pytest.approx(9 * G6E_4XLARGE + 2 * P5_48XLARGE)
+    assert found.most == pytest.approx(11 * G6E_4XLARGE + 2 * P5_48XLARGE)
     assert {"control plane and other nodes of cluster prod", "storage shared"} <= {*found.left_out}
 
 

@@ -16,6 +16,10 @@ def pod(**container: Any) -> dict[str, Any]:
     return {"spec": {"template": {"spec": {"containers": [{"name": "engine", **container}]}}}}
 
 
+def variable(name: str, value: str) -> dict[str, Any]:
+    return pod(env=[{"name": name, "value": value}])
+
+
 def told(old: dict[str, Any], new: dict[str, Any], kind: str = DEPLOYMENT) -> list[tuple[str, str | None, str | None]]:
     return [(each.path, each.old, each.new) for each in differences(old, new, kind=kind)]
 
@@ -85,6 +89,31 @@ def test_what_looks_like_a_secret_is_masked_wherever_it_is() -> None:
     )
     assert "hf_***" in everything
     assert "abcdefgh" not in everything
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ({"values": {"grafana": {"adminPassword": "hunter2"}}}, {"values": {"grafana": {"a": 1}}}, "adminPassword"),
+        (variable("DB_PASSWORD", "hunter2"), variable("DB_PASSWORD", "hunter3"), "value"),
+        (variable("OPENAI_KEY", "hunter2"), variable("OPENAI_KEY", "hunter3"), "value"),
+        (variable("A_URL", "redis://:hunter2@h"), variable("A_URL", "x"), "value"),
+        (pod(args=["--api-key", "hunter2"]), pod(args=["--api-key=hunter3"]), "[--api-key]"),
+        ({"secretString": "hunter2"}, {"secretString": "hunter3"}, "secretString"),
+        ({"values": {"tokens": {"token": ["hunter2"]}}}, {"values": {"tokens": {"token": ["hunter3"]}}}, "[0]"),
+    ],
+)  # fmt: skip
+def test_a_value_whose_name_says_that_it_is_secret_is_not_shown(
+    old: dict[str, Any], new: dict[str, Any], path: str
+) -> None:
+    found = differences(old, new, kind=DEPLOYMENT)
+    assert any(each.path.endswith(path) for each in found)
+    assert "hunter" not in str(found)
+
+
+def test_a_name_of_a_secret_is_shown() -> None:
+    old, new = ({"spec": {"secretName": name, "existingSecret": name, "mountToken": name == "a"}} for name in "ab")
+    assert {each[1:] for each in told(old, new)} == {("a", "b"), ("true", "false")}
 
 
 def test_a_secret_is_masked_before_a_long_value_is_cut() -> None:

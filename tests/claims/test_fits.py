@@ -156,7 +156,7 @@ def test_pods_that_share_a_gpu_may_not_take_more_than_all_of_its_memory() -> Non
     (claim,) = claims(settings(config))
     assert claim.verdict is Verdict.REFUSED
     assert claim.arithmetic[-1] == "time slicing: 4 pods on a GPU x 0.9 of its memory > 1"
-    assert claim.change == "inference:models.chat.gpuMemoryUtilization 0.25 (or inference:devicePlugin.timeSlicing 1)"
+    assert claim.change == "inference:devicePlugin.timeSlicing 1"
     (claim,) = claims(settings(changed(config, "models.chat.gpuMemoryUtilization", 0.25)))
     assert "x 0.25 = 5.5 GiB" in claim.arithmetic[0]
 
@@ -212,6 +212,51 @@ def test_memory_that_is_used_otherwise_is_unproven(arguments: list[str]) -> None
     claim = fits(engineArgs=arguments, concurrency=1)
     assert claim.verdict is Verdict.UNPROVEN
     assert "Maximum concurrency for" in str(claim.proof)
+
+
+@pytest.mark.parametrize("argument", ["--max-num-batched-tokens=64kB", "--max-num-batched-tokens=1.5K"])
+def test_an_argument_that_is_no_number_leaves_it_unproven(argument: str) -> None:
+    claim = fits(engineArgs=[argument], concurrency=1)
+    assert claim.verdict is Verdict.UNPROVEN
+    told = argument.replace("=", " ")
+    assert claim.proof == f"a whole number in place of {told} in inference:models.chat.engineArgs"
+    # Only vLLM reads what is short for a number, and SGLang takes -1 for a prompt of any length at once.
+    assert fits(engine="sglang", engineArgs=["--chunked-prefill-size=4k"], concurrency=1).verdict is Verdict.UNPROVEN
+    assert fits(engine="sglang", engineArgs=["--chunked-prefill-size=-1"], concurrency=1).verdict is Verdict.UNPROVEN
+
+
+def test_a_long_step_counts_however_its_number_is_written() -> None:
+    claim = fits(engineArgs=["--max-num-batched-tokens=64k"], concurrency=20)
+    assert "7.1 GiB activations of 64,000 tokens" in claim.arithmetic[4]
+    assert claim.verdict is Verdict.REFUSED
+    assert fits(concurrency=20).verdict is Verdict.PROVED
+
+
+GEMMA_3 = {"parameters": 12_187_325_040, "layers": 48, "slidingLayers": 40, "slidingWindow": 1024}
+GEMMA_3 |= {"heads": 16, "kvHeads": 8, "headDim": 256, "hidden": 3840, "intermediate": 15_360, "vocabulary": 262_208}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict"),
+    [
+        ([], Verdict.PROVED),
+        (["--disable-hybrid-kv-cache-manager"], Verdict.REFUSED),
+        (["--kv-transfer-config", '{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}'], Verdict.REFUSED),
+        (["--kv-transfer-config.kv_connector=LMCacheConnectorV1"], Verdict.REFUSED),
+        (["--kv-transfer-config={}", "--no-disable-hybrid-kv-cache-manager"], Verdict.PROVED),
+    ],
+)
+def test_windows_are_of_use_only_where_the_engine_keeps_to_them(arguments: list[str], verdict: Verdict) -> None:
+    asked = {"contextLength": 65_536, "concurrency": 2, "engineArgs": arguments}
+    claim = fits(UNKNOWN, facts=GEMMA_3, **asked)
+    assert claim.verdict is verdict
+    assert ("of the layers keep" in claim.arithmetic[2]) == (verdict is Verdict.PROVED)
+
+
+def test_a_model_of_32_bits_has_a_cache_of_32() -> None:
+    claim = fits("meta-llama/Llama-3.2-3B-Instruct", dtype="float32", concurrency=16, contextLength=16_384)
+    assert claim.verdict is Verdict.REFUSED
+    assert claim.arithmetic[2] == "KV cache of a token: 28 layers x 2 x 8 KV heads x 128 x 4 B = 229,376 B"
 
 
 def test_weights_that_the_engine_quantizes_have_to_fit_before_it_does() -> None:

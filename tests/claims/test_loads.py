@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from claims.claim import Verdict
-from claims.loads import claims, rollout_time
+from claims.loads import claims
+from claims.rollouts import in_turn, most_seconds, rollout_time
 from tests.claims.one import chat_with, claim_on, line
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, SOURCES, changed, settings
 
@@ -88,6 +89,49 @@ def test_replicas_that_seed_their_nodes_have_the_time_for_it_in_their_deadline()
 def test_a_timeout_of_ones_own_is_held_against_all_rounds() -> None:
     config = changed(chat_with(MEASURED, replicas={"min": 2, "max": 2}), "models.chat.rollout.timeoutSeconds", 2351)
     assert line(claim_on(claims, config), "Pulumi") == "Pulumi's timeout: 2 rounds x 1,175 s = 2,350 s < 2,351 s"
+
+
+def two_models(nodes: int, deadline: int | None = None) -> dict[str, Any]:
+    """Twice 4 replicas of one GPU each: 8, and 2 of surge."""
+    pool = {**SMALLEST["gpuPools"]["l4"], "nodes": nodes}
+    config = chat_with(changed(MEASURED, "gpuPools.l4", pool), replicas={"min": 4, "max": 4}, rollout={"surge": 1})
+    other = config["models"]["chat"]
+    if deadline:
+        config = chat_with(config, rollout={"surge": 1, "progressDeadlineSeconds": deadline})
+    return changed(config, "models.draft", other)
+
+
+def test_models_without_room_for_all_their_surges_roll_out_in_turn() -> None:
+    loaded = settings(two_models(9))
+    each = rollout_time(loaded, loaded.models["chat"]).most
+    assert in_turn(loaded, ["chat", "draft"]) == ("l4",)
+    assert most_seconds(loaded, ["chat", "draft"]) == 2 * each
+    assert (in_turn(loaded, ["chat"]), most_seconds(loaded, ["chat"])) == ((), each)
+    enough = settings(two_models(10))
+    assert (in_turn(enough, ["chat", "draft"]), most_seconds(enough, ["chat", "draft"])) == ((), each)
+    assert most_seconds(enough, []) == 0
+
+
+def test_a_wait_for_others_that_the_deadline_does_not_allow_for_is_unproven_with_the_way_out() -> None:
+    claim = claim_on(claims, two_models(9))
+    assert (claim.verdict, claim.proof) == (
+        Verdict.UNPROVEN,
+        "inference:gpuPools.l4.nodes 10, with room for the surges of all; or a change of one model at a time",
+    )
+    assert line(claim, "others") == (
+        "others of pool l4: 9 nodes without room for all surges at once: waits 4 x 1,175 s (draft) = 79 min at most if "
+        "they roll out too, + 1,175 s of its own > 1,175 s progress deadline"
+    )
+    enough = claim_on(claims, two_models(10))
+    assert enough.verdict is Verdict.PROVED
+    assert line(enough, "others").endswith("10 nodes with room for the surges of all 2 models at once: none waits")
+    patient = claim_on(claims, two_models(9, deadline=5 * 1175))
+    assert patient.verdict is Verdict.PROVED
+    assert "+ 1,175 s of its own <= 5,875 s progress deadline" in line(patient, "others")
+
+
+def test_models_of_other_pools_are_not_waited_for() -> None:
+    assert not [each for each in claim_on(claims, MEASURED).arithmetic if each.startswith("others")]
 
 
 EXPERT = "hf://meta-llama/Llama-3.1-70B-Instruct@1605565b47bb9346c5515c34102e054115b4f98b"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claims.arguments import number_of, value_of
-from claims.memory import GIB, PAGE, Cache, cache, missing, weights
+from claims.kv_cache import PAGE, Cache, cache
+from claims.memory import GIB, missing, weights
 from claims.reserve import batch_of, reserve
 from components.facts.gpus import usable_gib
 from components.settings import Model
@@ -45,6 +46,33 @@ def test_a_cache_of_eight_bits_takes_half() -> None:
     for arguments in (["--kv-cache-dtype", "fp8"], ["--kv-cache-dtype=fp8_e4m3"], ["--kv_cache_dtype=fp8_e5m2"]):
         assert cache(one(engineArgs=arguments), 8192).per_token == 65_536
     assert cache(one(engineArgs=["--kv-cache-dtype", "auto"]), 8192).per_token == 131_072
+
+
+@pytest.mark.parametrize(
+    ("model", "each"),
+    [
+        ({"dtype": "float32"}, 262_144),
+        ({"dtype": "bfloat16"}, 131_072),
+        ({"dtype": "float32", "engineArgs": ["--kv-cache-dtype=auto"]}, 262_144),
+        ({"dtype": "float32", "engineArgs": ["--kv-cache-dtype=bfloat16"]}, 131_072),
+        ({"dtype": "float32", "engineArgs": ["--kv-cache-dtype=fp8"]}, 65_536),
+        # As the weights are stored, unless the engine takes 16 bits for 32 by itself.
+        ({"facts": {"dtypeBytes": 4}}, 262_144),
+        ({"facts": {"dtypeBytes": 4}, "dtype": "auto"}, 131_072),
+        # What is stored in 8 bits is computed in 16.
+        ({"facts": {"dtypeBytes": 1}}, 131_072),
+    ],
+)
+def test_a_cache_has_the_data_type_of_the_model(model: dict[str, Any], each: int) -> None:
+    assert cache(one(**model), 8192).per_token == each
+
+
+def test_layers_that_all_have_a_window_keep_it_with_a_connector() -> None:
+    """There is but one kind of them, so that vLLM has no other to bring them to."""
+    all_kept = ["--disable-hybrid-kv-cache-manager"]
+    found = cache(one("microsoft/Phi-3-mini-4k-instruct", contextLength=4096, engineArgs=all_kept), 1024)
+    assert (found.per_token, found.sliding_per_token) == (0, 32 * 2 * 32 * 96 * 2)
+    assert cache(one("google/gemma-2-9b-it", engineArgs=all_kept), 1024).sliding_per_token == 0
 
 
 def test_gpus_share_kv_heads_out_and_latent_attention_is_on_every_one() -> None:
@@ -136,6 +164,14 @@ def test_sampling_is_the_peak_of_many_requests_and_a_batch_that_of_few() -> None
     assert reserve(model, shape_of(model)).activations == 2 * 8192 * (3 * 14_336 // 2 + 4 * 4096)
 
 
+def test_activations_and_adapters_have_the_data_type_of_the_model() -> None:
+    model = one(concurrency=8, dtype="float32", adapters={"sql": "adapters/sql"})
+    half = one(concurrency=8, adapters={"sql": "adapters/sql"})
+    found, of_half = reserve(model, shape_of(model)), reserve(half, shape_of(half))
+    assert found.activations == 4 * 8192 * (3 * 14_336 + 4 * 4096) == 2 * of_half.activations
+    assert found.adapters == 2 * of_half.adapters > 0
+
+
 def test_experts_that_work_on_a_token_count_each() -> None:
     model = one("mistralai/Mixtral-8x7B-Instruct-v0.1", gpus=2)
     assert reserve(model, shape_of(model)).activations == 2 * 8192 * (3 * 2 * 14_336 // 2 + 5 * 4096)
@@ -171,7 +207,53 @@ def test_an_argument_is_found_however_it_is_written() -> None:
     assert [number_of(model, flag) for flag in ("--x-b", "--y-d", "--z", "--v")] == [1, 2, None, None]
 
 
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("2048", 2048),
+        ("64k", 64_000),
+        ("64K", 65_536),
+        ("25.6k", 25_600),
+        ("2m", 2_000_000),
+        ("2M", 2 * 2**20),
+        ("1.5K", None),
+        ("64kB", None),
+        ("-1", None),
+        ("auto", None),
+    ],
+)
+def test_numbers_may_be_short_as_vllm_reads_them(value: str, number: int | None) -> None:
+    assert number_of(one(engineArgs=[f"--x={value}"]), "--x") == number
+    assert number_of(one(engine="sglang", engineArgs=["--x=64k"]), "--x") is None
+
+
+def test_one_key_of_what_a_flag_holds_is_that_flag() -> None:
+    assert value_of(one(engineArgs=["--kv_transfer_config.kv_role=kv_both"]), "--kv-transfer-config") == "kv_both"
+
+
 def test_programs_see_less_of_a_gpu_than_is_written_on_its_box() -> None:
     assert usable_gib("NVIDIA-L4", 24) == 21.9
     assert usable_gib("NVIDIA-L4", 20) == 20
     assert usable_gib("NVIDIA-UNKNOWN", 24) == 24
+
+
+@pytest.mark.parametrize(
+    ("product", "nominal", "usable"),
+    [
+        ("NVIDIA-L4-SHARED", 24, 21.9),
+        ("NVIDIA-H100-80GB-HBM3-SHARED", 80, 79.1),
+        ("NVIDIA-H200-NVL", 141, 139.7),
+        ("NVIDIA-A100-PCIE-40GB", 40, 39.3),
+        ("NVIDIA-A100-80GB-PCIe", 80, 79.1),
+        ("NVIDIA-A100-80GB-PCIe-SHARED", 80, 79.1),
+        ("NVIDIA-H100-PCIe", 80, 79.1),
+        ("NVIDIA-H100-NVL", 94, 93.0),
+        # A part of a GPU has what is said of it, and never more than the whole.
+        ("NVIDIA-H100-80GB-HBM3-MIG-3g.40gb", 40, 40),
+        ("NVIDIA-H100-80GB-HBM3-MIG-7g.80gb-SHARED", 80, 79.1),
+        # Another GPU, whose name begins alike.
+        ("NVIDIA-L40", 48, 48),
+    ],
+)
+def test_labels_go_on_after_the_name_of_the_gpu(product: str, nominal: float, usable: float) -> None:
+    assert usable_gib(product, nominal) == usable

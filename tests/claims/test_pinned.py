@@ -33,7 +33,25 @@ def test_what_runs_beside_the_models_is_proved_by_default() -> None:
         "image nvcr.io/nvidia/k8s-device-plugin:v0.18.2: digest b5788e29e7ae",
         "chart keda: version 2.21.0, and the images of that",
         "chart kube-prometheus-stack: version 81.4.2, and the images of that",
+        "AMI of pool l40s: not claimed: the latest of EKS when a node or its group is made, unless amiRelease is set",
     )
+
+
+def test_what_eks_chooses_is_not_claimed_and_told() -> None:
+    assert (
+        claim_on(claims, scaled(), "stack").sentence == "the images and charts beside the models are the same for ever"
+    )
+    assert not [each for each in claim_on(claims, SMALLEST, "stack").arithmetic if "not claimed" in each]
+    released = changed(AWS_ATTACHED, "gpuPools.l40s.amiRelease", "1.34.1-20251112")
+    assert line(claim_on(claims, released, "stack"), "AMI of pool l40s") == "AMI of pool l40s: release 1.34.1-20251112"
+    assert not [each for each in claim_on(claims, released, "stack").arithmetic if each.startswith("add-ons")]
+    told = line(claim_on(claims, changed(AWS_CREATED, "cluster.create.addons", {}), "stack"), "add-ons")
+    assert told == (
+        "add-ons and system nodes of EKS: not claimed: its versions of the day when they are made, unless "
+        "cluster.create.addons names them"
+    )
+    named = changed(AWS_CREATED, "cluster.create.addons", {"coredns": "v1.12.4-eksbuild.1"})
+    assert line(claim_on(claims, named, "stack"), "add-ons").endswith("made, but for coredns v1.12.4-eksbuild.1")
 
 
 def test_a_tag_is_refused_with_the_command_that_finds_its_digest() -> None:

@@ -51,6 +51,15 @@ def test_a_stack_without_secrets_is_proved(config: dict[str, Any]) -> None:
         pytest.param(
             with_values({"grafana": {"adminPassword": WORD}}), f"{VALUES}.grafana.adminPassword", WORD, id="of a chart"
         ),
+        pytest.param(with_model(env={"REDIS_URL": f"redis://:{WORD}@host"}), env("REDIS_URL"), WORD, id="address"),
+        pytest.param(with_model(env={"OPENAI_KEY": WORD}), env("OPENAI_KEY"), WORD, id="a key of a service"),
+        pytest.param(with_model(env={"DB_PASS": WORD}), env("DB_PASS"), WORD, id="a password, cut short"),
+        pytest.param(
+            with_model(engineArgs=["--db-password", WORD]), f"{CHAT}.engineArgs[1]", WORD, id="a flag and its value"
+        ),
+        pytest.param(
+            with_values({"env": [{"name": "DB_PASSWORD", "value": WORD}]}), f"{VALUES}.env[0].value", WORD, id="by name"
+        ),
         pytest.param(with_values({"a": [{"b": {"token": WORD}}]}), f"{VALUES}.a[0].b.token", WORD, id="in a list"),
     ],
 )
@@ -73,6 +82,13 @@ def test_a_secret_in_clear_is_refused_and_not_shown(config: dict[str, Any], key:
         pytest.param(with_model(env={"A_TOKEN": "$(OTHER)"}), id="another variable"),
         pytest.param(with_model(engineArgs=["--max-token=12"]), id="an argument with a number"),
         pytest.param(with_values({"grafana": {"admin": {"existingSecret": "grafana"}}}), id="a Secret's name"),
+        pytest.param(with_model(env={"EOS_TOKEN": "</s>", "PAD_TOKEN": "!", "IMAGE_TOKEN": "<|image|>"}), id="marks"),
+        pytest.param(with_model(env={"SSH_PUBLIC_KEY": "ssh-rsa x", "SORT_KEY": "name"}), id="keys of nothing"),
+        pytest.param(with_model(env={"REDIS_URL": "redis://:$(PASSWORD)@host"}), id="an address with a variable"),
+        pytest.param(
+            with_model(annotations={"vault.hashicorp.com/agent-inject-secret-hf-token": "secret/data/hf"}), id="Vault's"
+        ),
+        pytest.param(with_model(engineArgs=["--db-token", "--seed"]), id="a flag without its value"),
         pytest.param(with_values({"auth": {"passwordSecretName": "x", "tokenRef": "y"}}), id="references"),
     ],
 )

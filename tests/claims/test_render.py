@@ -92,7 +92,7 @@ def test_markdown_is_a_table_then_what_is_not_proved_then_the_arithmetic_folded(
         "  - 16.0 GB / 100 MB/s = 160 s\n"
         "  - 160 s > 120 s\n"
         "  - would hold with: inference:models.chat.probes.startupSeconds 200\n"
-        "  - accepted: a demo | of one day\n"
+        "  - accepted: a demo \\| of one day\n"
         "- `schedules:gpuPools.l4` is unproven: 2 replicas find nodes\n"
         "  - would be proved by: inference:gpuPools.l4.quotaVcpus N\n"
         "\n"
@@ -134,6 +134,42 @@ def test_the_output_of_the_stack_is_short() -> None:
         "accepted": {"drops:models.chat": "a demo | of one day"},
         "unproven": {"schedules:gpuPools.l4": "inference:gpuPools.l4.quotaVcpus N"},
     }
+
+
+TOKEN = "hf_" + "aB3dE5fG7hJ9kL1m"
+
+
+def test_no_form_shows_a_secret_that_a_reason_or_a_setting_has() -> None:
+    claim = replace(
+        REFUSED,
+        accepted=f"as {TOKEN} says",
+        change=f"x {TOKEN}",
+        sentence=f"it reads {TOKEN}",
+        arithmetic=(f"a {TOKEN}", "redis://:hunter2@host"),
+    )
+    unproven = replace(UNPROVEN, proof=f"curl -H {TOKEN}")
+    both = [claim, unproven]
+    forms = (render.table(both), render.markdown(both), render.as_json(both), render.refusal(claim))
+    told = "".join((*forms, json.dumps(render.summary(both))))
+    assert TOKEN not in told
+    assert "hunter2" not in told
+    assert all("hf_***" in form for form in forms)
+
+
+def test_what_others_write_is_one_line_that_does_nothing() -> None:
+    reason = "fine\n\n</details> <img src=x> @everyone `x` a|b ![i](http://a.example.com)\n```\n# big"
+    claim = replace(REFUSED, accepted=reason, arithmetic=("1 < 2\n```\n@here",))
+    bullets, _, folded = render.markdown([claim]).partition("<details>")
+    (said,) = [each for each in bullets.splitlines() if each.startswith("  - accepted: ")]
+    assert said == (
+        "  - accepted: fine &lt;/details> &lt;img src=x> @&#8203;everyone \\`x\\` a\\|b ![i]\\(http://a.example.com) "
+        "\\`\\`\\` # big"
+    )
+    assert "  - 1 &lt; 2 \\`\\`\\` @&#8203;here" in bullets
+    # In the fold nothing ends the fence.
+    assert folded.count("````") == 2
+    lines = folded.splitlines()
+    assert lines[2:6] == ["````text", lines[3], "  1 < 2 ``` @here", "````"]
 
 
 CLAIMS = st.lists(

@@ -151,6 +151,14 @@ def test_what_is_there_already_has_to_be_looked_at(key: str, proof: str) -> None
         (f"max(a{SELECTED}) or vector(0)", True),
         (f"a{SELECTED}", False),
         (f"rate(a{SELECTED}[5m])", False),
+        ("d", False),
+        ("rate(x_total[5m])", False),
+        ("sum(a) + d", False),
+        ("sum(a) by (pod)", False),
+        ("sum(a)[5m:]", False),
+        ("histogram_quantile(0.9, sum(a)) + sum by (le) (b)", False),
+        ('sum(a{b="("}) or d', False),
+        ("clamp_min(sum(rate(x_total[5m])), 1e3) / 0.5", True),
     ],
 )
 def test_a_query_is_one_number_where_all_that_it_reads_is_aggregated(query: str, one: bool) -> None:  # noqa: FBT001 - a parameter

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from claims.claim import Verdict
 from claims.schedules import claims
-from components.packing import Amount, nodes_for
+from components.packing import Amount, nodes_for, nodes_to_spread, spread_fits
 from tests.claims.one import KNOWN, chat_with, claim_on, line, pool_with
 from tests.components.samples import AWS_ATTACHED, AWS_CREATED, SMALLEST, changed, settings
 
@@ -61,6 +61,41 @@ def test_what_is_left_on_two_nodes_is_not_one_node() -> None:
     assert "chat 2 x 4 + 1 x 4 of surge + draft 1 x 1 = 13, node by node 3 nodes of 6 GPUs > 2" in line(refused, "GPUs")
 
 
+def of_eight_gpus(nodes: int, /, small: int = 4, requests: dict[str, str] | None = None, **pool: Any) -> dict[str, Any]:
+    """Two replicas of 4 GPUs and some of 1, on nodes of 8 GPUs."""
+    whole = {"nodes": nodes, "gpu": {**L4, "count": 8}, "allocatable": {"cpu": "200", "memory": "2000Gi"}, **pool}
+    config = changed(SMALLEST, "gpuPools", {"eight": whole})
+    draft = {**config["models"]["chat"], "pool": "eight", "replicas": {"min": small, "max": small}}
+    if requests:
+        draft["resources"] = {"requests": requests, "limits": requests}
+    chat = {**draft, "gpus": 4, "sharedMemory": "4Gi", "replicas": {"min": 2, "max": 2}}
+    return changed(config, "models", {"chat": chat, "small": draft})
+
+
+def test_what_fits_only_if_the_scheduler_packs_is_unproven() -> None:
+    """Spread, 2 x 4 and 4 x 1 leave 2 + 2 GPUs of 16, and the surge of 4 pends for good."""
+    claim = claim_on(claims, of_eight_gpus(2), "gpuPools.eight")
+    assert (claim.verdict, claim.proof) == (Verdict.UNPROVEN, "inference:gpuPools.eight.nodes 3")
+    assert line(claim, "GPUs").endswith("= 16, node by node 2 nodes of 8 GPUs <= 2 nodes of the pool")
+    assert line(claim, "spread") == (
+        "spread over 2 nodes, as they ask to be, replicas may leave room in pieces, none of which holds one more: "
+        "all have room for sure on 3"
+    )
+    assert claim_on(claims, of_eight_gpus(3), "gpuPools.eight").verdict is Verdict.PROVED
+    refused = claim_on(claims, of_eight_gpus(1), "gpuPools.eight")
+    assert refused.verdict is Verdict.REFUSED
+    assert not [each for each in refused.arithmetic if each.startswith("spread")]
+
+
+def test_memory_in_pieces_is_unproven_as_well() -> None:
+    """Of 100 GiB a node, 2 x 46 and 2 x 15 leave 39 + 39 when spread; packed, one node has room for the surge of 46."""
+    config = of_eight_gpus(2, small=2, requests={"memory": "15Gi"}, allocatable={"cpu": "200", "memory": "100Gi"})
+    own = {"requests": {"memory": "46Gi"}, "limits": {"memory": "46Gi"}}
+    config = changed(config, "models.chat", {**config["models"]["chat"], "gpus": 1, "resources": own})
+    claim = claim_on(claims, config, "gpuPools.eight")
+    assert (claim.verdict, claim.proof) == (Verdict.UNPROVEN, "inference:gpuPools.eight.nodes 3")
+
+
 def test_the_largest_surge_alone_is_counted() -> None:
     """Rollouts of two models at once wait for each other's spare GPU."""
     claim = claim_on(claims, of_four_gpus(2), "gpuPools.six")
@@ -79,7 +114,7 @@ def test_requests_that_their_gpus_have_room_for_and_the_node_has_not_are_refused
         "requests of a pod: chat 2 CPUs and 12.0 GiB: they take 2 nodes where their GPUs take 1: 2 > 1"
     )
     assert claim.change == (
-        "inference:models.chat.resources.requests.memory 6Gi and inference:models.chat.resources.requests.cpu 1.9 "
+        "inference:models.chat.resources.requests.memory 6Gi and inference:models.chat.resources.requests.cpu 1.8 "
         "(4 replicas a node) or inference:gpuPools.l4.nodes 2"
     )
 
@@ -89,7 +124,7 @@ def test_a_pod_that_no_node_holds_is_refused_with_what_a_node_has() -> None:
     claim = claim_on(claims, existing(2, resources=requests), "gpuPools.l4")
     assert (claim.verdict, claim.change) == (
         Verdict.REFUSED,
-        "inference:models.chat.resources.requests.cpu 7.5 (1 replica a node)",
+        "inference:models.chat.resources.requests.cpu 7.4 (1 replica a node)",
     )
     assert line(claim, "requests").endswith("more than an empty node has")
 
@@ -115,6 +150,24 @@ def test_a_pool_beyond_the_quota_is_refused() -> None:
     assert claim.change == (
         "inference:gpuPools.l40s.max 2, or a quota of 24 vCPUs (aws service-quotas request-service-quota-increase)"
     )
+
+
+def test_cpus_that_are_advised_fit() -> None:
+    """7.81 CPUs / 4 = 1.953, which is no 2.0."""
+    config = existing(1, count=4, replicas={"min": 3, "max": 3}, resources={"requests": {"cpu": "2", "memory": "4Gi"}})
+    config = pool_with(config, "l4", allocatable={"cpu": "7.9", "memory": "280Gi"})
+    claim = claim_on(claims, config, "gpuPools.l4")
+    assert claim.change is not None
+    assert claim.change.startswith("inference:models.chat.resources.requests.cpu 1.9 (4 replicas a node)")
+    followed = changed(config, "models.chat.resources.requests.cpu", "1.9")
+    assert claim_on(claims, followed, "gpuPools.l4").verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize(("least", "replicas"), [(3, 1), (0, 2)])
+def test_a_maximum_below_the_minimum_or_below_what_replicas_need_is_no_advice(least: int, replicas: int) -> None:
+    config = chat_with(AWS_ATTACHED, replicas={"min": replicas, "max": replicas})
+    claim = claim_on(claims, pool_with(config, "l40s", min=least, max=4, quotaVcpus=16), "gpuPools.l40s")
+    assert claim.change == "a quota of 32 vCPUs (aws service-quotas request-service-quota-increase)"
 
 
 def test_pools_under_the_same_quota_share_it() -> None:
@@ -182,3 +235,23 @@ def test_packing_is_within_its_bounds_and_no_node_is_overfull(pods: list[int], m
     least = max(-(-sum(pods) // 8), -(-memory * len(pods) // 8))
     assert least <= needed <= len(pods)
     assert nodes_for([*amounts, Amount(gpus=1, memory=9)], node) is None
+
+
+@given(pods=st.lists(st.integers(1, 8), max_size=12), surge=st.lists(st.integers(1, 8), max_size=3))
+def test_what_is_spread_takes_no_fewer_nodes_than_its_sum_and_no_more_than_one_a_pod(
+    pods: list[int], surge: list[int]
+) -> None:
+    node = Amount(gpus=8)
+    running, more = [Amount(gpus=each) for each in pods], [Amount(gpus=each) for each in surge]
+    needed = nodes_to_spread(running, more, node=node, least=1)
+    assert needed is not None
+    assert -(-sum([*pods, *surge]) // 8) <= needed <= max(1, len(pods) + len(surge))
+    assert spread_fits(running, more, node=node, nodes=needed)
+    assert needed == 1 or not spread_fits(running, more, node=node, nodes=needed - 1)
+    assert nodes_to_spread([*running, Amount(gpus=9)], more, node=node, least=1) is None
+
+
+def test_smaller_replicas_that_came_first_take_the_whole_node_of_a_larger_one() -> None:
+    large, small = Amount(gpus=8), Amount(gpus=1)
+    assert not spread_fits([large, large, small, small], [], node=large, nodes=3)
+    assert spread_fits([large, large, small, small], [], node=large, nodes=4)

@@ -51,7 +51,15 @@ def test_the_command_reads_paths_and_writes_a_matrix(
     monkeypatch.setattr("sys.stdin", io.StringIO("Pulumi.prod.yaml\nPulumi.local.yaml\n"))
     touched.main(["--except", "local"])
     touched.main(["--every", "--except", "local"])
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [["prod"], ["dev", "prod"]]
+    # Of nothing, nothing: the workflows' shell has to notice a diff that failed.
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    touched.main(["--except", "local"])
+    touched.main(["--except", "local", "--also", "dev"])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [["prod"], ["dev", "prod"], [], ["dev"]]
+    with pytest.raises(SystemExit):
+        touched.main(["--except", "local", "--also", "local"])
+    assert "there is no stack local; allowed: dev, prod" in capsys.readouterr().err
 
 
 def reviewed(name: str, **more: Any) -> Settings:
@@ -81,6 +89,27 @@ def test_a_cluster_of_its_own_has_a_name_of_its_own_and_one_that_is_there_keeps_
     assert attached.name == "prod"
     assert not reviewed("prod").device_plugin.enabled
     assert reviewed("dev").device_plugin.enabled
+
+
+def test_weights_of_an_image_have_no_volume_to_protect() -> None:
+    document = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())
+    models = document["config"]["inference:models"]
+    models["chat"] |= {"source": "image:///weights"}
+    found = review_stack.review(document, 12)["config"]["inference:models"]
+    assert [name for name, model in found.items() if "protect" in model.get("weights", {})] == [*models][1:]
+
+
+def test_an_acceptance_goes_along_where_it_is_still_one() -> None:
+    document = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())
+    document["config"]["inference:models"]["chat"]["concurrency"] = 4000
+    why = "a demo of one day, with few users"
+    accept = {"fits:models.chat": why, "fits": why, "scales:models.chat": why, "drops": why}
+    document["config"]["inference:claims"] = {"accept": accept}
+    assert review_stack.review(document, 12)["config"]["inference:claims"] == {
+        "accept": {"fits:models.chat": why, "fits": why}
+    }
+    document["config"]["inference:models"]["chat"]["concurrency"] = 1
+    assert "inference:claims" not in review_stack.review(document, 12)["config"]
 
 
 def test_secrets_are_not_taken_along() -> None:

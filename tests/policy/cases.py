@@ -13,6 +13,7 @@ from tests.policy.resources import (
     DIGEST,
     ENGINE,
     FILES,
+    GATEWAY,
     GPU,
     GROUP,
     INGRESS,
@@ -21,8 +22,11 @@ from tests.policy.resources import (
     NODE_POOL,
     NODES,
     POD,
+    POOL,
+    ROUTE,
     SCALER,
     SERVICE,
+    TEMPLATE,
     WEB,
     kubernetes,
 )
@@ -37,13 +41,30 @@ KEYLESS: Final = GPU.without(f"{ENGINE}/env")
 BASELINE: Final = {"pod-security.kubernetes.io/enforce": "baseline"}
 PLAIN_NODES: Final = NODES.edited("amiType", "AL2023").edited("instanceTypes", ["m7i.large"]).without("taints")
 NO_GPU: Final = {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "0"}
+CHANCE: Final = "4f0c9b7e21d83a65b0e7f1c28d94a3b6e5"
 ENV: Final = [{"name": "HF_TOKEN", "value": "hf_abc"}]
+RANGES: Final = "nginx.ingress.kubernetes.io/whitelist-source-range"
+MARKED: Final = {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}
 AFFINITY: Final = "affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution"
-TERMS: Final = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "nvidia.com/gpu.present", "operator": "Exists"}]}]}
+CHOICE: Final = [{"matchExpressions": [{"key": "nvidia.com/gpu.present", "operator": "Exists"}]}]
+ANYWHERE: Final = [{"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}]}]
+TERMS: Final = {"nodeSelectorTerms": CHOICE}
+NOT_TOLERATED: Final = "does not tolerate GPU nodes' taint by its key (nvidia.com/gpu, amd.com/gpu)"
+OWN_AMI: Final = NODES.without("taints").without("instanceTypes").edited("amiType", "CUSTOM")
+BY_TEMPLATE: Final = replace(OWN_AMI.edited("launchTemplate", {"id": UNKNOWN}), behind={"launchTemplate": (TEMPLATE,)})
+ROUTED: Final = (KEYLESS, SERVICE.edited("spec/type", "ClusterIP"))
+NGINX: Final = INGRESS.without("metadata/annotations").edited("spec/ingressClassName", "nginx")
 
 VIOLATING: Final[dict[str, tuple[Case, ...]]] = {
     "gpu-workloads-placed": (
-        ((GPU.edited(f"{POD}/tolerations", [{"operator": "Exists"}]),), "tolerates no taint by its key"),
+        ((GPU.edited(f"{POD}/tolerations", [{"operator": "Exists"}]),), NOT_TOLERATED),
+        ((GPU.edited(f"{POD}/tolerations", [{"key": "dedicated", "operator": "Exists"}]),), NOT_TOLERATED),
+        ((GPU.edited(f"{POD}/tolerations/0/effect", "PreferNoSchedule"),), NOT_TOLERATED),
+        ((GPU.edited(f"{POD}/nodeSelector", {"kubernetes.io/os": "linux"}),), "selects no pool of nodes"),
+        (
+            (GPU.without(f"{POD}/nodeSelector").edited(f"{POD}/{AFFINITY}/nodeSelectorTerms", [*CHOICE, *ANYWHERE]),),
+            "selects no pool of nodes",
+        ),
         ((GPU.edited(f"{POD}/nodeName", "node-1"),), "nodeName passes the scheduler by"),
         ((GROUP.edited("spec/leaderWorkerTemplate/workerTemplate/spec/nodeSelector", {}),), "workerTemplate: asks for"),
     ),
@@ -61,6 +82,11 @@ VIOLATING: Final[dict[str, tuple[Case, ...]]] = {
             "NodeGroup l40s: its nodes have GPUs and no taint",
         ),
         ((NODES.without("instanceTypes").without("taints"),), "its nodes have GPUs and no taint"),
+        ((TEMPLATE, BY_TEMPLATE), "NodeGroup l40s: its nodes have GPUs and no taint"),
+        (
+            (TEMPLATE, OWN_AMI.edited("launchTemplate", {"name": "own"})),
+            "NodeGroup l40s: its nodes have GPUs and no taint",
+        ),
         ((NODE_POOL.edited("spec/template/spec/taints", []),), "NodePool l4: its nodes have GPUs and no taint"),
     ),
     "images-by-digest": (
@@ -106,6 +132,19 @@ VIOLATING: Final[dict[str, tuple[Case, ...]]] = {
         ((GPU.edited(f"{ENGINE}/env", ENV),), "HF_TOKEN is written out"),
         ((GPU.edited(f"{ENGINE}/args", ["--api-key", "sk-abc"]),), "--api-key is written out"),
         ((GPU.edited(f"{ENGINE}/args", ["--api-key=sk-abc"]),), "--api-key is written out"),
+        ((GPU.edited(f"{ENGINE}/args", ["--admin-api-key=sk-abc"]),), "--admin-api-key is written out"),
+        ((GPU.edited(f"{ENGINE}/command", ["sh", "-c", "vllm serve m --api-key sk-abc"]),), "--api-key is written out"),
+        (
+            (GPU.edited(f"{ENGINE}/command", ["sh", "-c", "export HF_TOKEN=hf_abc; vllm serve m"]),),
+            "HF_TOKEN is written out",
+        ),
+        ((GPU.edited(f"{ENGINE}/env", [{"name": "OPENAI_KEY", "value": CHANCE}]),), "OPENAI_KEY is written out"),
+        ((GPU.edited(f"{ENGINE}/env", [{"name": "LOGIN", "value": f"hf_{CHANCE}"}]),), "LOGIN is written out"),
+        ((kubernetes("core/v1:ConfigMap", "c", data={"HF_TOKEN": "hf_abc"}),), "ConfigMap c: HF_TOKEN is written out"),
+        (
+            (kubernetes("core/v1:ConfigMap", "c", data={"config.yaml": f"port: 80\napi-key: {CHANCE}\n"}),),
+            "ConfigMap c: api-key is written out",
+        ),
     ),
     "scalers-own-replicas": (
         (
@@ -135,6 +174,25 @@ VIOLATING: Final[dict[str, tuple[Case, ...]]] = {
             "Ingress chat: is open to the internet, and Deployment chat asks for no key",
         ),
         ((BALANCER.edited("internal", False),), "LoadBalancer lb: is open to the internet"),  # noqa: FBT003
+        (
+            (GPU.edited(f"{ENGINE}/env/0/name", "NGC_API_KEY"), SERVICE),
+            "Service chat: is open to the internet, and Deployment chat asks for no key",
+        ),
+        (
+            (KEYLESS.edited(f"{POD}/volumes", [{"name": "api-key", "secret": {"secretName": "hf-api-key"}}]), SERVICE),
+            "Service chat: is open to the internet, and Deployment chat asks for no key",
+        ),
+        ((*ROUTED, NGINX), "Ingress chat: may be open to the internet, and Deployment chat asks for no key"),
+        (
+            (*ROUTED, NGINX.edited("metadata/annotations", {f"{RANGES}": "10.0.0.0/8, 0.0.0.0/0"})),
+            "Ingress chat: may be open to the internet",
+        ),
+        ((*ROUTED, ROUTE), "HTTPRoute chat: may be open to the internet, and Deployment chat asks for no key"),
+        ((*ROUTED, ROUTE, GATEWAY), "HTTPRoute chat: may be open to the internet"),
+        (
+            (*ROUTED, POOL, ROUTE.edited("spec/rules/0/backendRefs/0", {"kind": "InferencePool", "name": "engines"})),
+            "HTTPRoute chat: may be open to the internet, and Deployment chat asks for no key",
+        ),
     ),
     "weights-protected": (
         ((GPU, replace(CLAIM, protect=False)), "PersistentVolumeClaim chat-weights: holds weights"),
@@ -155,8 +213,8 @@ VIOLATING: Final[dict[str, tuple[Case, ...]]] = {
 
 MISSING: Final[dict[str, tuple[Case, ...]]] = {
     "gpu-workloads-placed": (
-        ((GPU.without(f"{POD}/tolerations"),), "tolerates no taint by its key"),
-        ((GPU.without(f"{POD}/nodeSelector"),), "selects no nodes"),
+        ((GPU.without(f"{POD}/tolerations"),), NOT_TOLERATED),
+        ((GPU.without(f"{POD}/nodeSelector"),), "selects no pool of nodes"),
     ),
     "gpu-nodes-tainted": (((NODES.without("taints"),), "its nodes have GPUs and no taint"),),
     "images-by-digest": (((GPU.without(f"{ENGINE}/image"),), "container engine: has no image"),),
@@ -191,9 +249,10 @@ UNKNOWNS: Final[dict[str, tuple[Resources, ...]]] = {
     "gpu-workloads-placed": (
         (GPU.edited(f"{POD}/tolerations", UNKNOWN),),
         (GPU.edited(f"{POD}/nodeSelector", UNKNOWN),),
+        (GPU.edited(f"{POD}/tolerations/0/key", UNKNOWN).edited(f"{POD}/tolerations/0/effect", UNKNOWN),),
     ),
     "gpu-nodes-reserved": ((WEB.edited(f"{POD}/tolerations", UNKNOWN).edited(f"{POD}/nodeSelector", UNKNOWN),),),
-    "gpu-nodes-tainted": ((NODES.edited("taints", UNKNOWN),), (NODES.edited("taints/0/effect", UNKNOWN),)),
+    "gpu-nodes-tainted": ((NODES.edited("taints", UNKNOWN),), (NODES.edited("taints/0/effect", UNKNOWN),), (OWN_AMI,)),
     "images-by-digest": ((GPU.edited(f"{ENGINE}/image", UNKNOWN),),),
     "pods-restricted": (
         (WEB.edited(f"{POD}/securityContext", UNKNOWN),),
@@ -203,12 +262,24 @@ UNKNOWNS: Final[dict[str, tuple[Resources, ...]]] = {
     "namespaces-restricted": ((NAMESPACE.edited("metadata/labels", UNKNOWN),),),
     "containers-limited": ((WEB.edited(f"{ENGINE}/resources", UNKNOWN),),),
     "servers-probed": ((WEB.edited(f"{ENGINE}/livenessProbe", UNKNOWN),),),
-    "secrets-by-reference": ((WEB.edited(f"{ENGINE}/env", UNKNOWN),),),
+    "secrets-by-reference": (
+        (WEB.edited(f"{ENGINE}/env", UNKNOWN),),
+        (WEB.edited(f"{ENGINE}/env", [{"name": "HF_TOKEN", "value": UNKNOWN}]),),
+        (WEB.edited(f"{ENGINE}/args", ["--api-key", UNKNOWN]),),
+        (kubernetes("core/v1:ConfigMap", "c", data={"HF_TOKEN": UNKNOWN}),),
+        (kubernetes("core/v1:ConfigMap", "c", data=UNKNOWN),),
+    ),
     "scalers-own-replicas": ((WEB, SCALER.edited("spec/scaleTargetRef", UNKNOWN)),),
     "public-doors-keyed": (
         (GPU, SERVICE.edited("spec/loadBalancerSourceRanges", UNKNOWN)),
         (GPU, SERVICE.edited("metadata/namespace", UNKNOWN)),
         (BALANCER.edited("internal", UNKNOWN),),
+        (KEYLESS, SERVICE.edited("metadata/annotations", UNKNOWN)),
+        (KEYLESS.edited(f"{ENGINE}/env", UNKNOWN), SERVICE),
+        (*ROUTED, NGINX.edited("spec/ingressClassName", UNKNOWN)),
+        (*ROUTED, NGINX.edited("metadata/annotations", UNKNOWN)),
+        (*ROUTED, ROUTE.edited("spec/parentRefs/0/name", UNKNOWN)),
+        (*ROUTED, ROUTE, GATEWAY.edited("spec/gatewayClassName", UNKNOWN)),
     ),
     "weights-protected": ((CLAIM, GPU.edited("metadata/namespace", UNKNOWN)),),
     "aws-tagged": ((FILES.edited("tags", UNKNOWN),),),
@@ -216,8 +287,14 @@ UNKNOWNS: Final[dict[str, tuple[Resources, ...]]] = {
 """What a preview cannot know is no violation; the `up` itself is looked at again."""
 
 COMPLIANT: Final[dict[str, tuple[Resources, ...]]] = {
-    "gpu-workloads-placed": ((WEB.edited(f"{ENGINE}/resources/limits", NO_GPU),),),
+    "gpu-workloads-placed": (
+        (WEB.edited(f"{ENGINE}/resources/limits", NO_GPU),),
+        (GPU.without(f"{POD}/nodeSelector").edited(f"{POD}/{AFFINITY}", TERMS),),
+        (GPU.edited(f"{POD}/nodeSelector", {"kubernetes.io/os": "linux", "example.com/rack": "7"}),),
+    ),
     "gpu-nodes-reserved": (
+        (WEB.edited(f"{POD}/tolerations", [{"operator": "Exists", "effect": "NoExecute"}]),),
+        (WEB.edited(f"{POD}/tolerations", [{"key": "nvidia.com/gpu", "effect": "PreferNoSchedule"}]),),
         (replace(WEB.edited(f"{POD}/tolerations", [{"operator": "Exists"}]), type="kubernetes:apps/v1:DaemonSet"),),
         (
             JOB.edited("spec/template/metadata/labels", {"app.kubernetes.io/component": "weights"}).edited(
@@ -227,6 +304,9 @@ COMPLIANT: Final[dict[str, tuple[Resources, ...]]] = {
     ),
     "gpu-nodes-tainted": (
         (NODES.edited("amiType", "AL2023").edited("instanceTypes", ["m7i.large"]).without("taints"),),
+        (TEMPLATE.edited("instanceType", "m7i.large"), OWN_AMI.edited("launchTemplate", {"name": "own"})),
+        (TEMPLATE, OWN_AMI.edited("launchTemplate", {"name": "another"})),
+        (TEMPLATE, BY_TEMPLATE.edited("taints", [{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}])),
     ),
     "images-by-digest": ((WEB.edited(f"{ENGINE}/image", f"vllm/vllm-openai{DIGEST}"),),),
     "namespaces-restricted": ((replace(NAMESPACE.edited("metadata", {"name": "keda", "labels": BASELINE})),),),
@@ -236,7 +316,27 @@ COMPLIANT: Final[dict[str, tuple[Resources, ...]]] = {
         (
             GPU.edited(
                 f"{ENGINE}/env",
-                [{"name": "MAX_TOKENS", "value": "1"}, {"name": "TOKENIZERS_PARALLELISM", "value": "0"}],
+                [
+                    {"name": "MAX_TOKENS", "value": "1"},
+                    {"name": "TOKENIZERS_PARALLELISM", "value": "0"},
+                    {"name": "EOS_TOKEN", "value": "</s>"},
+                    {"name": "PAD_TOKEN", "value": "128004"},
+                    {"name": "START_TOKEN", "value": "<|begin_of_text|>"},
+                    {"name": "SORT_KEY", "value": "created_at"},
+                    {"name": "PARTITION_KEY", "value": "llama-3-1-8b-instruct-weights-v2"},
+                    {"name": "S3_KEY", "value": "models/0e9e39f249a16976918f6564b8830bc894c89659/model.safetensors"},
+                    {"name": "PUBLIC_KEY", "value": CHANCE},
+                ],
+            ),
+        ),
+        (GPU.edited(f"{ENGINE}/args", ["--eos-token", "</s>", "--max-tokens", "8", "--api-key-file", "/k"]),),
+        (GPU.edited(f"{ENGINE}/command", ["sh", "-c", 'export API_KEY=$(cat /k); x --api-key "$API_KEY"']),),
+        (GPU.edited(f"{ENGINE}/command", ["sh", "-c", "echo it's --token"]),),
+        (
+            kubernetes(
+                "core/v1:ConfigMap",
+                "c",
+                data={"config.yaml": "password: ${PASSWORD}\napi-key: required\n", "MAX_TOKENS": "8", "digest": CHANCE},
             ),
         ),
     ),
@@ -250,9 +350,19 @@ COMPLIANT: Final[dict[str, tuple[Resources, ...]]] = {
         (KEYLESS, SERVICE.edited("spec/loadBalancerSourceRanges", ["10.0.0.0/8"])),
         (
             KEYLESS,
-            SERVICE.edited("metadata/annotations", {"service.beta.kubernetes.io/aws-load-balancer-scheme": "internal"}),
+            SERVICE.edited("metadata/annotations", MARKED),
         ),
         (KEYLESS.edited(f"{POD}/volumes", [{"name": "api-keys", "secret": {"secretName": "k"}}]), SERVICE),
+        (GPU, SERVICE.edited("spec/type", "ClusterIP"), NGINX, ROUTE),
+        (*ROUTED, NGINX.edited("spec/ingressClassName", "nginx-internal")),
+        (*ROUTED, NGINX.edited("spec/ingressClassName", "alb")),
+        (*ROUTED, NGINX.edited("metadata/annotations", {RANGES: "10.0.0.0/8"})),
+        (*ROUTED, NGINX.edited("metadata/annotations", {"nginx.ingress.kubernetes.io/auth-url": "https://sso"})),
+        (*ROUTED, ROUTE, GATEWAY.edited("spec/gatewayClassName", "gke-l7-rilb")),
+        (*ROUTED, ROUTE, GATEWAY.edited("spec/infrastructure/annotations", MARKED)),
+        (*ROUTED, ROUTE.edited("spec/parentRefs/0/kind", "Service")),
+        (*ROUTED, ROUTE.edited("spec/rules/0/backendRefs/0/namespace", "another")),
+        (NGINX, ROUTE),
     ),
     "weights-protected": (
         (replace(CLAIM, protect=False), WEB),

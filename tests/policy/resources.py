@@ -104,6 +104,15 @@ INGRESS: Final = kubernetes(
     "chat",
     {"rules": [{"http": {"paths": [{"backend": {"service": {"name": "chat"}}}]}}]},
 ).edited("metadata/annotations", {"alb.ingress.kubernetes.io/scheme": "internet-facing"})
+ROUTE: Final = kubernetes(
+    "gateway.networking.k8s.io/v1:HTTPRoute",
+    "chat",
+    {"parentRefs": [{"name": "front"}], "rules": [{"backendRefs": [{"kind": "Service", "name": "chat"}]}]},
+)
+GATEWAY: Final = kubernetes("gateway.networking.k8s.io/v1:Gateway", "front", {"gatewayClassName": "traefik"})
+POOL: Final = kubernetes(
+    "inference.networking.k8s.io/v1:InferencePool", "engines", {"selector": {"matchLabels": {"app": "chat"}}}
+)
 CLAIM: Final = replace(
     kubernetes("core/v1:PersistentVolumeClaim", "chat-weights", {"storageClassName": "efs"}), protect=True
 )
@@ -121,6 +130,11 @@ NODES: Final = Asked(
         "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}],
         "tags": {"managed-by": "pulumi"},
     },
+)
+TEMPLATE: Final = Asked(
+    type="aws:ec2/launchTemplate:LaunchTemplate",
+    name="own",
+    inputs={"name": "own", "instanceType": "g6e.2xlarge", "tags": {"managed-by": "pulumi"}},
 )
 NODE_POOL: Final = kubernetes(
     "karpenter.sh/v1:NodePool",
@@ -143,5 +157,6 @@ FILES: Final = Asked(
     type="aws:efs/fileSystem:FileSystem", name="shared", inputs={"tags": {"managed-by": "pulumi"}}, protect=True
 )
 GOOD: Final = (
-    GPU, WEB, JOB, CRON_JOB, GROUP, SCALER, SERVICE, INGRESS, CLAIM, NAMESPACE, NODES, NODE_POOL, BALANCER, FILES,
+    GPU, WEB, JOB, CRON_JOB, GROUP, SCALER, SERVICE, INGRESS, ROUTE, GATEWAY, POOL, CLAIM, NAMESPACE, NODES, TEMPLATE,
+    NODE_POOL, BALANCER, FILES,
 )  # fmt: skip

@@ -19,6 +19,20 @@ TAGGED: dict[str, dict[str, Any]] = {"images-by-digest": {"tagged": ["registry.e
 LEVELS: dict[str, dict[str, Any]] = {"namespaces-restricted": {"levels": {"gpu-system": "privileged"}}}
 LOST: dict[str, dict[str, Any]] = {"weights-protected": {"exempt": ["shared", "chat-weights-efs"]}}
 """What the samples say need not be protected."""
+TAINTS: dict[str, dict[str, Any]] = {"gpu-workloads-placed": {"taints": ["nvidia.com/gpu", "example.com/reserved"]}}
+"""A pool of one sample has a taint of its own."""
+DOORS: dict[str, dict[str, Any]] = {
+    "nginx": {"kind": "ingress", "className": "nginx", "controller": "nginx"},
+    "traefik": {"kind": "ingress", "className": "traefik", "controller": "traefik"},
+    "internet's alb": {
+        "kind": "ingress",
+        "className": "alb",
+        "controller": "alb",
+        "annotations": {"alb.ingress.kubernetes.io/scheme": "internet-facing"},
+    },
+    "gateway": {"kind": "gateway", "className": "traefik"},
+    "somebody's gateway": {"kind": "gateway", "name": "shared", "namespace": "gateway"},
+}
 SEVERAL_NODES = changed(changed(SMALLEST, "models.chat.nodesPerReplica", 2), "models.chat.weights.size", "20Gi")
 
 
@@ -65,4 +79,33 @@ def test_a_stack_needs_every_exception_that_it_has(name: str) -> None:
 )
 def test_no_sample_breaks_a_policy_beyond_what_it_asks_for(config: Mapping[str, Any]) -> None:
     resources = asked(run_program(config).registrations)
-    assert Analyzer(TAGGED | LEVELS | LOST).problems(resources) == []
+    assert Analyzer(TAGGED | LEVELS | LOST | TAINTS).problems(resources) == []
+
+
+def behind(door: dict[str, Any], **more: Any) -> list[Asked]:
+    """What the program asks for with a front door."""
+    with_door = changed(SMALLEST, "gateway", {"host": "llm.example.com", **door})
+    config = changed(with_door, "networkPolicy", {"gatewayNamespace": "gateway"}) | more
+    return asked(run_program(config, secrets=list(more)).registrations)
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_our_front_door_needs_our_keys(door: dict[str, Any]) -> None:
+    analyzer = Analyzer(TAGGED | LEVELS | LOST)
+    ((policy, message),) = analyzer.problems(behind(door))
+    assert policy == "public-doors-keyed"
+    assert "Deployment chat asks for no key" in message
+    assert analyzer.problems(behind(door, apiKeys="0123456789abcdef0123456789abcdef")) == []
+
+
+@pytest.mark.parametrize(
+    ("door", "given"),
+    [
+        ("nginx", {"open": ["Ingress/chat"]}),
+        ("nginx", {"private": ["nginx"]}),
+        ("gateway", {"private": ["traefik"]}),
+        ("somebody's gateway", {"private": ["shared"]}),
+    ],
+)
+def test_our_front_door_without_keys_may_be_private(door: str, given: dict[str, Any]) -> None:
+    assert Analyzer(TAGGED | LEVELS | LOST | {"public-doors-keyed": given}).problems(behind(DOORS[door])) == []

@@ -11,9 +11,10 @@ from inference_policy.rule import Rule
 
 from tests.policy import cases
 from tests.policy.analyzer import SECRET, UNKNOWN, Analyzer, Asked
-from tests.policy.resources import ENGINE, FILES, GOOD, GPU, JOB, NAMESPACE, POD, WEB
+from tests.policy.resources import ENGINE, FILES, GATEWAY, GOOD, GPU, GROUP, JOB, NAMESPACE, POD, ROUTE, WEB
 
 NAMES = [rule.name for rule in RULES]
+WORKERS = "spec/leaderWorkerTemplate/workerTemplate/spec"
 LOWER = NAMESPACE.edited("metadata/labels", cases.BASELINE)
 WANT_NOTHING = {"gpu-nodes-reserved", "secrets-by-reference", "scalers-own-replicas", "weights-protected"}
 """Policies for which a resource that says nothing is right."""
@@ -66,6 +67,7 @@ def test_a_message_repeats_no_secret() -> None:
         text = str(Analyzer().problems(resources))
         assert "hf_abc" not in text
         assert "sk-abc" not in text
+        assert cases.CHANCE not in text
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,27 @@ def test_a_message_repeats_no_secret() -> None:
         ("aws-tagged", {"required": []}, FILES.without("tags")),
         ("weights-protected", {"exempt": ["shared"]}, cases.VIOLATING["weights-protected"][1][0][0]),
         ("public-doors-keyed", {"open": ["lb"]}, cases.VIOLATING["public-doors-keyed"][3][0][0]),
+        ("gpu-workloads-placed", {"taints": ["dedicated"]}, GPU.edited(f"{POD}/tolerations", [{"key": "dedicated"}])),
     ],
 )  # fmt: skip
 def test_a_policy_is_set_by_the_packs_configuration(name: str, given: dict[str, Any], resource: Asked) -> None:
     assert name in {policy for policy, _ in Analyzer().problems([resource])}
     assert name not in {policy for policy, _ in Analyzer({name: given}).problems([resource])}
+
+
+@pytest.mark.parametrize(
+    ("given", "doors"),
+    [
+        ({"open": ["Ingress/chat", "HTTPRoute/chat"]}, [cases.NGINX, ROUTE]),
+        ({"private": ["nginx", "traefik"]}, [cases.NGINX, ROUTE, GATEWAY]),
+        ({"private": ["front"]}, [ROUTE]),
+    ],
+)
+def test_a_door_that_the_internet_does_not_reach_is_said_to_be_so(given: dict[str, Any], doors: list[Asked]) -> None:
+    resources = [*cases.ROUTED, *doors]
+    broken = [policy for policy, _ in Analyzer().problems(resources)]
+    assert broken == ["public-doors-keyed"] * sum(each is not GATEWAY for each in doors)
+    assert Analyzer({"public-doors-keyed": given}).problems(resources) == []
 
 
 def test_a_map_that_is_given_is_added_to_the_default() -> None:
@@ -147,6 +165,13 @@ def test_a_remedy_overrules_nobody() -> None:
         "Job job, container job: may gain privileges; set securityContext.allowPrivilegeEscalation: false (escalation)"
     ]
     assert analyzer.remediated(LOWER) is None
+
+
+def test_a_remedy_makes_no_template_that_was_not_there() -> None:
+    alone = GROUP.without("spec/leaderWorkerTemplate/leaderTemplate")
+    mended = Analyzer(level="REMEDIATE").remediated(alone.without(f"{WORKERS}/securityContext"))
+    assert mended is not None
+    assert mended.inputs == alone.inputs
 
 
 def test_a_remedy_keeps_what_is_secret_and_what_is_unknown() -> None:
