@@ -131,7 +131,7 @@ def test_all_of_aws_that_has_tags_is_tagged(
     ("name", "pool", "instance_type", "sizes", "subnets"),
     [
         ("dev", "l40s", "g6e.2xlarge", (1, 3), ["inference-dev-private-us-west-2a-id", "[...]2b-id"]),
-        ("prod", "l40s", "g6e.4xlarge", (4, 9), ["subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"]),
+        ("prod", "l40s", "g6e.4xlarge", (4, 11), ["subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"]),
         ("prod", "h100", "p5.48xlarge", (1, 2), ["subnet-0a1b2c3d4e5f60002"]),
     ],
 )
