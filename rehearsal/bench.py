@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,6 +46,7 @@ COLD_UP_S = 180.0
 SECOND_UP_S = 30.0
 SEEDING_REPEATS = 3
 REPEATS = 5
+CLAIMS_S = 2.0
 PROD = "prod"
 """The stack on AWS that is previewed without an account, whatever runs."""
 EMPTY = "empty"
@@ -91,7 +93,12 @@ def report(
     if document and not document.absolute().parent.is_dir():
         raise Fault(f"bench: --json {document}: there is no such folder; make it, then: make bench")
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
-    figures = [*([_cold_up(name)] if cold else []), *_running(name, places, repeats), *_seeding(places)]
+    figures = [
+        *([_cold_up(name)] if cold else []),
+        *_running(name, places, repeats),
+        _claims(repeats),
+        *_seeding(places),
+    ]
     _show(figures, noise(load, cpus))
     if document:
         content = {
@@ -154,6 +161,16 @@ def _seeding(places: Places) -> list[Figure]:
         f"{SEEDING_REPEATS} downloads of 1 GiB by the seeder and by curl, in turns", about_s=SEEDING_REPEATS * 15
     ):
         return seeding_figures(bench_seeding.measure(places.state, repeats=SEEDING_REPEATS))
+
+
+def _claims(repeats: int) -> Figure:
+    """What the claims on prod take, which nobody has to run an engine for."""
+    command = [sys.executable, "-m", "claims", "--stack", PROD]
+    samples = [
+        _timed(lambda: subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True)) for _ in range(repeats)
+    ]
+    figure = dataclasses.replace(preview_part(PROD, samples), name=f"make claims STACK={PROD}")
+    return against(figure, CLAIMS_S)
 
 
 def _show(figures: Iterable[Figure], note: str) -> None:
