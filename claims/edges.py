@@ -13,7 +13,7 @@ from components.engines import engine_of
 from components.network_policies import CLEANERS, ENGINES, SEEDERS
 from components.network_rules import INSTANCE
 from components.scaling_target import counted_in_front
-from components.settings import EksCluster, InstanceStore, Model, Settings, parse_source
+from components.settings import EksCluster, Model, Settings, parse_source
 
 DNS_PORT: Final = 53
 PUBLIC: Final = "8.8.8.8"
@@ -89,7 +89,7 @@ def _to_engine(settings: Settings, name: str, model: Model) -> Iterator[Edge]:
             namespace=settings.monitoring.prometheus.namespace,
             change=setting("networkPolicy.prometheusNamespace", settings.monitoring.prometheus.namespace),
         )
-    holder = settings.autoscaling.http_add_on if settings.autoscaling else None
+    holder = settings.holder
     if holder is not None and counted_in_front(model):
         yield Edge(
             name=f"{name}: KEDA's interceptor in {holder.namespace} -> engine",
@@ -145,7 +145,7 @@ def _to_host(name: str, model: Model, where: Destination, port: int, pod: Mappin
 
 def _seeded_by_a_job(settings: Settings, model: Model) -> bool:
     in_image = parse_source(model.source).scheme == "image"
-    return not in_image and not isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore)
+    return not in_image and not settings.seeds_nodes(model)
 
 
 def _among(name: str, pod: Mapping[str, str]) -> Iterator[Edge]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from claims.claim import Claim
 from claims.parts import Part, claim_of, counted, minutes, of_model, setting
-from claims.rollouts import rollout_time, seeds_nodes, turn
+from claims.rollouts import rollout_time, turn
 from components import timing
 from components.engines import engine_of
 from components.settings import Model, Settings, parse_source, size_bytes
@@ -71,7 +71,7 @@ def _least_bytes(model: Model) -> int | None:
 
 
 def _order(settings: Settings, name: str, model: Model) -> Iterator[Part]:
-    seeds, path = seeds_nodes(settings, model), f"models.{name}"
+    seeds, path = settings.seeds_nodes(model), f"models.{name}"
     times, load = timing.timing(model, seeds=seeds), timing.load_estimate(model)
     between = " + ".join(f"{value:,} ({key})" for key, value in timing.between_replicas(model, seeds=seeds).items())
     rounds, deadline = timing.rounds(model), times.progress_deadline

@@ -12,8 +12,6 @@ from components.facts import models
 from components.settings import Model
 from components.sizing import shape_of
 
-GIB = 2**30
-MIB = 2**20
 # Scales and zero points, one pair for 128 weights: https://huggingface.co/docs/transformers/quantization/awq.
 _SCALES_BYTES, _GROUP = 2.5, 128
 _BYTE = 8

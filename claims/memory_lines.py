@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from claims.memory import GIB, MIB, Weights
+from claims.memory import Weights
+from claims.parts import GIB, MIB
 from claims.plan import Plan, share_of
 from claims.reserve import batch_of
 from components.facts.gpus import usable_gib

@@ -11,27 +11,27 @@ number of pods https://docs.aws.amazon.com/eks/latest/userguide/choosing-instanc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from claims.parts import gib
+from claims.parts import MIB, gib, setting
 from components.packing import Amount
 from components.settings import EksPool, GpuPool, Model, Resources, Settings, size_bytes
 from components.settings.types import cpus
+from components.surge import replaced
 
-_MIB: Final = 2**20
 SEEN_BY_LINUX: Final = Fraction(925, 1000)
-EVICTION: Final = 100 * _MIB
-KUBELET: Final = 255 * _MIB
-KUBELET_A_POD: Final = 11 * _MIB
+EVICTION: Final = 100 * MIB
+KUBELET: Final = 255 * MIB
+KUBELET_A_POD: Final = 11 * MIB
 SMALL_VCPUS: Final = 30
 PODS: Final = (110, 250)
 """Pods at most on nodes below and from 30 vCPUs on."""
 SHARES_OF_CPUS: Final = ((1, Fraction(6, 100)), (1, Fraction(1, 100)), (2, Fraction(5, 1000)))
 SHARE_OF_FURTHER_CPUS: Final = Fraction(25, 10_000)
-AWS_DAEMONS: Final = Amount(gpus=0, cpus=0.25, memory=256 * _MIB)
+AWS_DAEMONS: Final = Amount(gpus=0, cpus=0.25, memory=256 * MIB)
 """Requests of the VPC CNI, kube-proxy, the CSI drivers and the agents, with some room."""
 
 
@@ -48,7 +48,7 @@ def room_of(settings: Settings, pool: GpuPool) -> Room | None:
     gpus = pool.gpu.count * settings.device_plugin.time_slicing
     ours = list(_daemons(settings))
     if isinstance(pool, EksPool):
-        whole = Amount(gpus=gpus, cpus=pool.vcpus, memory=pool.memory_mib * _MIB)
+        whole = Amount(gpus=gpus, cpus=pool.vcpus, memory=pool.memory_mib * MIB)
         kubelet = Amount(gpus=0, cpus=_kubelet_cpus(pool.vcpus), memory=_kubelet_memory(pool.vcpus))
         linux = f"{gib(whole.memory)} x {float(SEEN_BY_LINUX):.1%}"
         whole = Amount(gpus=gpus, cpus=whole.cpus, memory=float(whole.memory * SEEN_BY_LINUX))
@@ -110,3 +110,13 @@ def _kubelet_cpus(vcpus: int) -> float:
 
 def _kubelet_memory(vcpus: int) -> int:
     return KUBELET + KUBELET_A_POD * PODS[vcpus >= SMALL_VCPUS] + EVICTION
+
+
+def running(models: Iterable[Model]) -> list[Amount]:
+    """The pods of all replicas that there may be of some models."""
+    return [pod for model in models for pod in pods_of(model, replaced(model))]
+
+
+def larger(name: str, pool: GpuPool, nodes: int) -> str:
+    """The change that gives a pool so many nodes."""
+    return setting(f"gpuPools.{name}.{'max' if isinstance(pool, EksPool) else 'nodes'}", nodes)

@@ -11,6 +11,7 @@ from claims.claim import Claim, Verdict
 
 MINUTE: Final = 60
 GIB: Final = 2**30
+MIB: Final = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from claims.kv_cache import Cache, cache
-from claims.memory import GIB, Weights, missing, weights
+from claims.memory import Weights, missing, weights
+from claims.parts import GIB
 from claims.reserve import Reserve, batch_of, reserve
 from components.facts.gpus import usable_gib
 from components.settings import GpuPool, Model

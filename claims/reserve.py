@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from claims.arguments import number_of, value_of
-from claims.memory import GIB, element_bytes
+from claims.memory import element_bytes
+from claims.parts import GIB
 from components.settings import Model
 
 BATCH = 8192

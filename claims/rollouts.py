@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from claims.node_room import for_pods, pods_of
-from claims.parts import Part, counted, minutes, setting
+from claims.node_room import for_pods, larger, pods_of, running
+from claims.parts import Part, counted, minutes
 from components import timing
 from components.packing import Amount, nodes_to_spread, spread_fits
-from components.settings import EksPool, GpuPool, InstanceStore, Model, Settings, parse_source
-from components.surge import replaced, surge_of
+from components.settings import GpuPool, Model, Settings, parse_source
+from components.surge import surge_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +28,13 @@ class RolloutTime:
 
 def rollout_time(settings: Settings, model: Model) -> RolloutTime:
     """The time of a rollout of all of the model's replicas, by itself."""
-    seeds = seeds_nodes(settings, model)
+    seeds = settings.seeds_nodes(model)
     seeding = 0 if seeds or parse_source(model.source).scheme == "image" else timing.seeding_timeout(model)
     each = timing.load_estimate(model) + model.rollout.min_ready_seconds
     return RolloutTime(
         usual=timing.rounds(model) * each,
         most=seeding + timing.timing(model, seeds=seeds).deployment_timeout,
     )
-
-
-def seeds_nodes(settings: Settings, model: Model) -> bool:
-    """Whether replicas seed the node that they start on."""
-    return isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore)
 
 
 def in_turn(settings: Settings, names: Collection[str]) -> tuple[str, ...]:
@@ -78,10 +73,10 @@ def turn(settings: Settings, name: str) -> Iterator[Part]:
     if not in_turn(settings, here):
         yield Part(line=f"{beginning} with room for the surges of all {len(here)} models at once: none waits")
         return
-    times = timing.timing(model, seeds=seeds_nodes(settings, model))
+    times = timing.timing(model, seeds=settings.seeds_nodes(model))
     waits = {key: _rounds_of(settings, each) for key, each in here.items() if key != name}
     wait = sum(count * seconds for count, seconds in waits.values())
-    own = sum(timing.between_replicas(model, seeds=seeds_nodes(settings, model)).values())
+    own = sum(timing.between_replicas(model, seeds=settings.seeds_nodes(model)).values())
     terms = " + ".join(f"{count} x {seconds:,} s ({key})" for key, (count, seconds) in waits.items())
     enough = wait + own <= times.progress_deadline
     yield Part(
@@ -92,19 +87,17 @@ def turn(settings: Settings, name: str) -> Iterator[Part]:
 
 
 def _rounds_of(settings: Settings, model: Model) -> tuple[int, int]:
-    return timing.rounds(model), timing.timing(model, seeds=seeds_nodes(settings, model)).progress_deadline
+    return timing.rounds(model), timing.timing(model, seeds=settings.seeds_nodes(model)).progress_deadline
 
 
 def _ways_out(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model]) -> str:
     node = for_pods(settings, pool)
     needed = nodes_to_spread(*_pods(settings, name, here), node=node, least=pool.nodes)
     alone = "a change of one model at a time"
-    key = f"gpuPools.{name}.{'max' if isinstance(pool, EksPool) else 'nodes'}"
-    return alone if needed is None else f"{setting(key, needed)}, with room for the surges of all; or {alone}"
+    return alone if needed is None else f"{larger(name, pool, needed)}, with room for the surges of all; or {alone}"
 
 
 def _pods(settings: Settings, pool: str, names: Collection[str]) -> tuple[list[Amount], list[Amount]]:
     """Those of all models that run on the pool, and those of the surges of some of them."""
     here = {name: model for name, model in settings.models.items() if model.pool == pool}
-    running = [pod for model in here.values() for pod in pods_of(model, replaced(model))]
-    return running, [pod for name in names for pod in pods_of(here[name], surge_of(here[name]))]
+    return running(here.values()), [pod for name in names for pod in pods_of(here[name], surge_of(here[name]))]

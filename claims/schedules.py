@@ -12,7 +12,7 @@ from itertools import chain
 from math import floor
 
 from claims.claim import Claim
-from claims.node_room import for_pods, pods_of, requested, room_of
+from claims.node_room import for_pods, larger, pods_of, requested, room_of, running
 from claims.parts import GIB, Part, claim_of, counted, gib, setting
 from claims.quotas import quota
 from components.packing import Amount, nodes_for, nodes_to_spread
@@ -50,19 +50,19 @@ def _gpus(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model
         f"GPUs: {' + '.join(terms)} = {total}, node by node {counted(needed, 'node')} of {counted(room.gpus, 'GPU')} "
         f"{'<=' if needed <= pool.nodes else '>'} {counted(pool.nodes, 'node')} of the pool"
     )
-    yield Part(line=line, change=None if needed <= pool.nodes else _larger(name, pool, needed))
+    yield Part(line=line, change=None if needed <= pool.nodes else larger(name, pool, needed))
 
 
 def _spread(settings: Settings, name: str, pool: GpuPool, here: Mapping[str, Model]) -> Iterator[Part]:
     """Nothing where all find room however they are spread, and where not even packed ones do."""
     node = for_pods(settings, pool)
     packed = nodes_for(_all_pods(here), node)
-    needed = nodes_to_spread(_running(here), _surge(here), node=node, least=pool.nodes)
+    needed = nodes_to_spread(running(here.values()), _surge(here), node=node, least=pool.nodes)
     if packed is not None and needed is not None and packed <= pool.nodes < needed:
         yield Part(
             line=f"spread over {counted(pool.nodes, 'node')}, as they ask to be, replicas may leave room in pieces, "
             f"none of which holds one more: all have room for sure on {needed:,}",
-            proof=_larger(name, pool, needed),
+            proof=larger(name, pool, needed),
         )
 
 
@@ -95,7 +95,7 @@ def _cpus_and_memory(settings: Settings, name: str, pool: GpuPool, here: Mapping
         *([setting(f"{requests}.cpu", f"{cpus:.1f}")] if _pod(model).cpus > cpus else []),
     ]
     change = f"{' and '.join(lower)} ({counted(beside, 'replica')} a node)" if lower else ""
-    more = "" if needed is None else _larger(name, pool, needed)
+    more = "" if needed is None else larger(name, pool, needed)
     yield Part(
         line=f"requests of a pod: {asked}: "
         + (
@@ -112,7 +112,7 @@ def _zones(settings: Settings, pool: GpuPool, here: Mapping[str, Model]) -> Iter
         return
     zones = ", ".join(pool.zones)
     for key, model in here.items():
-        storage = settings.storage.get(model.weights.storage or "")
+        storage = settings.storage_of(model)
         if isinstance(storage, Gp3):
             yield Part(line=f"zone of the volume of {key}: that of its node, {zones}")
         elif isinstance(storage, Fsx) and set(pool.zones) == {storage.zone}:
@@ -123,10 +123,6 @@ def _zones(settings: Settings, pool: GpuPool, here: Mapping[str, Model]) -> Iter
                 "slowly, and pay for what they read",
                 proof=setting(f"gpuPools.{model.pool}.zones", f"[{storage.zone}]"),
             )
-
-
-def _larger(name: str, pool: GpuPool, needed: int) -> str:
-    return setting(f"gpuPools.{name}.{'max' if isinstance(pool, EksPool) else 'nodes'}", needed)
 
 
 def _by_gpus(settings: Settings, pool: GpuPool, here: Mapping[str, Model]) -> int:
@@ -141,11 +137,7 @@ def _largest_surge(here: Mapping[str, Model]) -> str:
 
 
 def _all_pods(here: Mapping[str, Model]) -> list[Amount]:
-    return [*_running(here), *_surge(here)]
-
-
-def _running(here: Mapping[str, Model]) -> list[Amount]:
-    return [pod for model in here.values() for pod in pods_of(model, replaced(model))]
+    return [*running(here.values()), *_surge(here)]
 
 
 def _surge(here: Mapping[str, Model]) -> list[Amount]:

@@ -22,7 +22,7 @@ def claims(settings: Settings) -> Iterator[Claim]:
 
 
 def _mounts(settings: Settings, name: str, model: Model) -> Part:
-    storage = settings.storage.get(model.weights.storage or "")
+    storage = settings.storage_of(model)
     if storage is None:
         chosen = model.weights.storage_class
         which = "the cluster's default storage class" if chosen is None else f"storage class {chosen}"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from components.settings import Settings, SettingsError, parse
+from components.settings import Settings, SettingsError, parse_file
 from components.settings.concealment import masked
-from components.settings.schema import PROJECT
-from components.settings.stack import AWS_KEYS
 
 # PyYAML tells of a value that is none of its tag, as a date with a month 13, by what Python happens to raise.
 _UNREADABLE: Final = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
@@ -32,28 +29,12 @@ def read(folder: Path, stack: str) -> Settings:
 
 def settings_of(configuration: Mapping[str, Any], name: str) -> Settings:
     """The settings of what stands under `config` in a stack file of this name; `StackFileError` for mistakes."""
-    ours = {
-        str(key).removeprefix(f"{PROJECT}:"): value
-        for key, value in configuration.items()
-        if str(key).startswith(f"{PROJECT}:") or key in AWS_KEYS
-    }
-    secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
     try:
-        texts = {key: value if isinstance(value, str) else json.dumps(_plain(value)) for key, value in ours.items()}
-        return parse(texts, secrets, decrypted=False)
+        return parse_file(configuration)
     except SettingsError as error:
         raise StackFileError(str(error)) from None
     except RecursionError:
         raise StackFileError(f"{name}: holds a part of itself, or too many levels") from None
-
-
-def _plain(node: Any) -> Any:
-    """What JSON has; the rest of what YAML has, dates, sets and bytes, as text."""
-    if isinstance(node, dict):
-        return {str(key) if not isinstance(key, str) else key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(each) for each in node]
-    return node if isinstance(node, str | int | float | bool | None) else str(node)
 
 
 def _configuration(folder: Path, stack: str) -> dict[str, Any]:

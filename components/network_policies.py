@@ -20,7 +20,7 @@ from components.engines import engine_of
 from components.network_rules import Peer, Policy, Rule, policy_spec
 from components.pod import MANAGED_BY
 from components.scaling_target import counted_in_front
-from components.settings import EksCluster, InstanceStore, Model, Settings, parse_source
+from components.settings import EksCluster, Model, Settings, parse_source
 from components.volume import digest
 from components.weight_seeder import METRICS_PORT
 
@@ -82,7 +82,7 @@ def _of_engines(settings: Settings) -> Policy:
     clients = tuple(Peer(cidr=each) for each in wanted.clients)
     gateway = (Peer(namespace=wanted.gateway_namespace),) if wanted.gateway_namespace else ()
     prometheus = (Peer(namespace=wanted.prometheus_namespace),) if wanted.prometheus_namespace else ()
-    holder = settings.autoscaling.http_add_on if settings.autoscaling else None
+    holder = settings.holder
     held = (
         (Peer(namespace=holder.namespace),) if holder and any(map(counted_in_front, settings.models.values())) else ()
     )
@@ -116,7 +116,7 @@ def _of_seeding(settings: Settings) -> dict[str, Policy]:
     alike: dict[tuple[bool, tuple[Rule, ...]], list[str]] = defaultdict(list)
     for name, model in settings.models.items():
         if parse_source(model.source).scheme != "image":
-            per_node = isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore)
+            per_node = settings.seeds_nodes(model)
             alike[per_node, _to_seed(settings, model, per_node=per_node)].append(name)
     prometheus = settings.network_policy.prometheus_namespace
     metrics = (Rule(peers=(Peer(namespace=prometheus),), ports=(METRICS_PORT,)),) if prometheus else ()

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from components.settings import EksCluster, ExistingPool, GpuPool, Settings, SettingsError, parse
+from components.settings import EksCluster, ExistingPool, GpuPool, Settings, SettingsError, parse_file
 from components.settings.concealment import masked
 from components.settings.schema import API_KEYS_KEY
-from components.settings.stack import AWS_KEYS
 from rehearsal.addon import Addon
 from rehearsal.answer import forwarded, service_address
 from rehearsal.cluster.layout import Gpus, NodeSpec
@@ -33,6 +32,8 @@ PROJECT = "inference"
 READY_WITHIN = "10m"
 LOCAL_IMAGES = "docker.io/local/"
 """Where images that exist on the embedded cluster's nodes only are named."""
+CHARTS = {"autoscaling.keda": "KEDA", "autoscaling.httpAddOn": "HTTP add-on", "monitoring.prometheus": "Prometheus"}
+"""What a stack may have installed, and the embedded cluster has itself."""
 Change = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From the settings that are written to those that are meant."""
 
@@ -98,15 +99,8 @@ def says_aws(name: str) -> bool:
 
 def read(name: str, change: Change = dict) -> Settings:
     """The stack's settings after `change`, checked as by the program. Fault naming every mistake, a line each."""
-    ours = {
-        key.removeprefix(f"{PROJECT}:"): value
-        for key, value in configuration(name, change).items()
-        if key.startswith(f"{PROJECT}:") or key in AWS_KEYS
-    }
-    secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in ours.items()}
     try:
-        return parse(texts, secrets, decrypted=False)
+        return parse_file(configuration(name, change))
     except SettingsError as error:
         raise Fault("\n       ".join(map(str, error.mistakes))) from None
 
@@ -164,23 +158,12 @@ def require_embedded(settings: Settings) -> None:
             "inference:cluster: kubeconfig and context name a cluster of yours; allowed on the embedded one: neither; "
             "run: CLUSTER=existing make up STACK=<name>"
         )
-    for key, addon in _installed(settings):
+    for key in (key for key, addon in settings.charts.items() if addon.install):
         raise Fault(
-            f"inference:{key}.install: true; allowed on the embedded cluster: false, since it brings its own {addon}; "
-            f"run: pulumi config set --path inference:{key}.install false, or CLUSTER=existing make up STACK=<name>"
+            f"inference:{key}.install: true; allowed on the embedded cluster: false, since it brings its own "
+            f"{CHARTS[key]}; run: pulumi config set --path inference:{key}.install false, or "
+            "CLUSTER=existing make up STACK=<name>"
         )
-
-
-def _installed(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The charts that a stack installs, by key path, each with what it is."""
-    autoscaling, monitoring = settings.autoscaling, settings.monitoring
-    holder = autoscaling.http_add_on if autoscaling else None
-    if autoscaling and autoscaling.keda.install:
-        yield "autoscaling.keda", "KEDA"
-    if holder and holder.install:
-        yield "autoscaling.httpAddOn", "HTTP add-on"
-    if monitoring and monitoring.prometheus.install:
-        yield "monitoring.prometheus", "Prometheus"
 
 
 def on_aws(settings: Settings) -> bool:

@@ -6,7 +6,7 @@ from components.settings.autoscaling import Autoscaling
 from components.settings.eks import CreateCluster, EksCluster, SystemNodes
 from components.settings.helm import HelmAddon
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
-from components.settings.load import SettingsError, load, parse
+from components.settings.load import SettingsError, load, parse, parse_file
 from components.settings.model import Model, default_shared_memory
 from components.settings.monitoring import Monitoring
 from components.settings.objectives import Objectives
@@ -69,6 +69,7 @@ __all__ = [
     "hub_token",
     "load",
     "parse",
+    "parse_file",
     "parse_source",
     "size_bytes",
     "taint_parts",

@@ -21,7 +21,7 @@ from components.settings.mistakes import (
     without_misspelt,
 )
 from components.settings.pools import ExistingPool, GpuPool
-from components.settings.schema import API_KEYS_KEY, SECRETS, allowed, node_at, settings_schema
+from components.settings.schema import API_KEYS_KEY, PROJECT, SECRETS, allowed, node_at, settings_schema
 from components.settings.secrets import misplaced_secrets, plain_secrets
 from components.settings.source_errors import at_endpoint
 from components.settings.stack import AWS_KEYS, Settings
@@ -85,6 +85,27 @@ def parse(values: Mapping[str, str], secrets: frozenset[str] = frozenset(), *, d
     if mistakes:
         raise SettingsError(mistakes)
     return settings
+
+
+def parse_file(configuration: Mapping[str, Any]) -> Settings:
+    """Settings of what stands under `config` in a stack file; secrets stay as they are written. Raises as `parse`."""
+    ours = {
+        str(key).removeprefix(f"{PROJECT}:"): value
+        for key, value in configuration.items()
+        if str(key).startswith(f"{PROJECT}:") or key in AWS_KEYS
+    }
+    secrets = frozenset(key for key, value in ours.items() if isinstance(value, dict) and "secure" in value)
+    texts = {key: value if isinstance(value, str) else json.dumps(_plain(value)) for key, value in ours.items()}
+    return parse(texts, secrets, decrypted=False)
+
+
+def _plain(node: Any) -> Any:
+    """What JSON has; the rest of what YAML has, dates, sets and bytes, as text."""
+    if isinstance(node, dict):
+        return {str(key) if not isinstance(key, str) else key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    return node if isinstance(node, str | int | float | bool | None) else str(node)
 
 
 def _read(config: pulumi.Config) -> tuple[dict[str, str], frozenset[str]]:

@@ -54,14 +54,9 @@ def _prometheus_is_not_installed_beside_the_scaler(settings: Settings) -> Iterat
 
 
 def _the_device_plugin_has_a_namespace_of_its_own(settings: Settings) -> Iterator[Mistake]:
-    plugin, autoscaling, monitoring = settings.device_plugin, settings.autoscaling, settings.monitoring
-    charts = {
-        "autoscaling.keda": autoscaling.keda if autoscaling else None,
-        "autoscaling.httpAddOn": autoscaling.http_add_on if autoscaling else None,
-        "monitoring.prometheus": monitoring.prometheus if monitoring else None,
-    }
-    for key, addon in charts.items():
-        if plugin.enabled and addon is not None and addon.install and addon.namespace == plugin.namespace:
+    plugin = settings.device_plugin
+    for key, addon in settings.charts.items():
+        if plugin.enabled and addon.install and addon.namespace == plugin.namespace:
             yield refused(
                 ("devicePlugin", "namespace"),
                 f"{quote(plugin.namespace)} is that of {key}, and each namespace is made for one of them",

@@ -63,7 +63,7 @@ def _several_nodes_go_together(settings: Settings) -> Iterator[Mistake]:
         nodes, path = model.nodes_per_replica, ("models", name, "nodesPerReplica")
         if nodes == 1:
             continue
-        pool, storage = settings.gpu_pools[model.pool], settings.storage.get(model.weights.storage or "")
+        pool, storage = settings.gpu_pools[model.pool], settings.storage_of(model)
         if nodes > pool.nodes:
             yield refused(
                 path,

@@ -13,7 +13,6 @@ from components.settings.model import DRAIN_SECONDS, Model, answer_seconds
 from components.settings.schema import node_at, settings_schema
 from components.settings.source import parse_source
 from components.settings.stack import Settings
-from components.settings.storage import InstanceStore
 from components.sizing import revision_bytes, volume_size
 from components.surge import replaced, surge_of
 
@@ -54,7 +53,7 @@ def _load(model: Model) -> str:
 def _deadline_is_not_below_what_it_waits_for(settings: Settings) -> Iterator[Mistake]:
     for name, model in _measured(settings):
         given = model.rollout.progress_deadline_seconds
-        parts = timing.between_replicas(model, seeds=_seeds(settings, model))
+        parts = timing.between_replicas(model, seeds=settings.seeds_nodes(model))
         least = sum(parts.values())
         if given is None or given >= least:
             continue
@@ -69,7 +68,7 @@ def _deadline_is_not_below_what_it_waits_for(settings: Settings) -> Iterator[Mis
 def _pulumi_waits_longer_than_kubernetes(settings: Settings) -> Iterator[Mistake]:
     for name, model in _measured(settings):
         given = model.rollout.timeout_seconds
-        deadline = timing.timing(model, seeds=_seeds(settings, model)).progress_deadline
+        deadline = timing.timing(model, seeds=settings.seeds_nodes(model)).progress_deadline
         rounds = timing.rounds(model)
         if given is None or given > rounds * deadline:
             continue
@@ -85,11 +84,6 @@ def _pulumi_waits_longer_than_kubernetes(settings: Settings) -> Iterator[Mistake
 
 def _sum(parts: Mapping[str, int]) -> str:
     return " + ".join(f"{seconds} for {name}" for name, seconds in parts.items())
-
-
-def _seeds(settings: Settings, model: Model) -> bool:
-    """Whether replicas seed the node that they start on."""
-    return isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore)
 
 
 def _drain_outlasts_the_answers(settings: Settings) -> Iterator[Mistake]:

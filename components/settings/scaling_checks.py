@@ -72,7 +72,7 @@ def _scaling_has_a_scaler(settings: Settings) -> Iterator[Mistake]:
 
 def _no_replica_needs_a_holder(settings: Settings) -> Iterator[Mistake]:
     """Without a replica there is nobody to ask, so that something in front has to hold requests and tell of them."""
-    holder = settings.autoscaling.http_add_on if settings.autoscaling else None
+    holder = settings.holder
     for name, model in settings.models.items():
         path = ("models", name, "replicas", "min")
         if model.replicas.min:
@@ -119,7 +119,7 @@ def _for_no_replica_only(name: str, model: Model) -> Iterator[Mistake]:
 
 def _somebody_counts(settings: Settings) -> Iterator[Mistake]:
     """Each engine by its profile; of some nobody knows what waits."""
-    holder = settings.autoscaling.http_add_on if settings.autoscaling else None
+    holder = settings.holder
     for name, scaling, model in _scaled(settings):
         engine = engine_of(model)
         if engine.metrics is None and holder is None:

@@ -12,6 +12,7 @@ from components.settings.access import FrontDoor, NetworkPolicy
 from components.settings.autoscaling import Autoscaling
 from components.settings.claims import Claims
 from components.settings.eks import EksCluster
+from components.settings.helm import HelmAddon
 from components.settings.infrastructure import DevicePlugin, Images, KubernetesCluster
 from components.settings.model import Model
 from components.settings.monitoring import Monitoring
@@ -81,6 +82,29 @@ class Settings(BaseModel):
     def node_folders(self) -> tuple[str, ...]:
         """Folders for weights on the instance store of each node."""
         return tuple(each.path for each in self.storage.values() if isinstance(each, InstanceStore))
+
+    def storage_of(self, model: Model) -> Storage | None:
+        """The storage on AWS with the weights of a model; None where a class has them, or the engine's image."""
+        return self.storage.get(model.weights.storage or "")
+
+    def seeds_nodes(self, model: Model) -> bool:
+        """Whether replicas of a model seed the node that they start on."""
+        return isinstance(self.storage_of(model), InstanceStore)
+
+    @property
+    def holder(self) -> HelmAddon | None:
+        """What holds the requests of models that have no replica, where there is one."""
+        return self.autoscaling.http_add_on if self.autoscaling else None
+
+    @property
+    def charts(self) -> dict[str, HelmAddon]:
+        """What clusters get as Helm charts, installed or there already, by its key below `inference:`."""
+        found = {
+            "autoscaling.keda": self.autoscaling.keda if self.autoscaling else None,
+            "autoscaling.httpAddOn": self.holder,
+            "monitoring.prometheus": self.monitoring.prometheus if self.monitoring else None,
+        }
+        return {key: addon for key, addon in found.items() if addon is not None}
 
     @field_validator("region")
     @classmethod

@@ -19,7 +19,7 @@ GB: Final = 10**9
 
 def _storage_is_there_and_fits(settings: Settings) -> Iterator[Mistake]:
     for name, model in settings.models.items():
-        storage = settings.storage.get(model.weights.storage or "")
+        storage = settings.storage_of(model)
         pool = settings.gpu_pools[model.pool]
         if model.weights.storage and storage is None:
             yield refused(
@@ -84,11 +84,7 @@ def _instance_store_fits(settings: Settings, name: str, model: Model, pool: GpuP
             example=True,
         )
         return
-    beside = [
-        other
-        for other in settings.models.values()
-        if other.pool == model.pool and isinstance(settings.storage.get(other.weights.storage or ""), InstanceStore)
-    ]
+    beside = [other for other in settings.models.values() if other.pool == model.pool and settings.seeds_nodes(other)]
     room, needed = pool.nvme_gb * GB, sum(map(_bytes, beside))
     if needed > room:
         together = "" if len(beside) == 1 else f", with the {len(beside) - 1} other on pool {model.pool},"

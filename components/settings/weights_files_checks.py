@@ -117,7 +117,7 @@ def _the_size_is_known(settings: Settings) -> Iterator[Mistake]:
 def _the_volume_holds_a_change(settings: Settings) -> Iterator[Mistake]:
     """Where a volume has a size at all; what is given may leave out the head room, not a revision."""
     for name, model in _on_volumes(settings):
-        storage = settings.storage.get(model.weights.storage or "")
+        storage = settings.storage_of(model)
         size, one, needed = model.weights.size, revision_bytes(model), needed_bytes(model)
         if not one or not needed or size is None or not (storage is None or isinstance(storage, Gp3)):
             continue

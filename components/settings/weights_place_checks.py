@@ -10,7 +10,7 @@ from components.settings.model import Model
 from components.settings.source import parse_source
 from components.settings.source_forms import ENGINES
 from components.settings.stack import Settings
-from components.settings.storage import Gp3, InstanceStore
+from components.settings.storage import Gp3
 
 
 def models_and_schemes(settings: Settings, *, in_image: bool) -> Iterator[tuple[str, Model, str]]:
@@ -31,7 +31,7 @@ def _a_folder_is_somewhere(settings: Settings) -> Iterator[Mistake]:
                 allowed="labels of the nodes that have the folder, or sourceClaim with the claim that it is on",
                 fix="write one of the two in the stack file",
             )
-        if isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore):
+        if settings.seeds_nodes(model):
             yield refused(
                 (*at, "storage"),
                 f"{quote(model.weights.storage)} is seeded on each node of pool {model.pool}, where the folder is not",
@@ -42,7 +42,7 @@ def _a_folder_is_somewhere(settings: Settings) -> Iterator[Mistake]:
 
 def _snapshots_are_of_what_can(settings: Settings) -> Iterator[Mistake]:
     for name, model, _ in models_and_schemes(settings, in_image=False):
-        storage = settings.storage.get(model.weights.storage or "")
+        storage = settings.storage_of(model)
         given = {"dataSource": model.weights.data_source, "snapshotClass": model.weights.snapshot_class}
         for key, value in given.items():
             if value is not None and storage is not None and not isinstance(storage, Gp3):
@@ -56,7 +56,7 @@ def _snapshots_are_of_what_can(settings: Settings) -> Iterator[Mistake]:
 
 def _tools_of_engines_run_in_a_job(settings: Settings) -> Iterator[Mistake]:
     for name, model, scheme in models_and_schemes(settings, in_image=False):
-        if scheme in ENGINES and isinstance(settings.storage.get(model.weights.storage or ""), InstanceStore):
+        if scheme in ENGINES and settings.seeds_nodes(model):
             yield refused(
                 ("models", name, "weights", "storage"),
                 f"{quote(model.weights.storage)} is seeded by the replicas of each node, a source {scheme}:// by a Job",

@@ -263,7 +263,7 @@ class Rehearsal:
         models = {
             name
             for name, model in self.settings.models.items()
-            if model.pool == pool and isinstance(self.settings.storage.get(model.weights.storage or ""), Gp3)
+            if model.pool == pool and isinstance(self.settings.storage_of(model), Gp3)
         }
         state = json.loads(self.engine.read("stack", "export", "--stack", self.name))["deployment"]["resources"]
         claims = [each for each in state if each["type"] == CLAIM and each.get("protect")]

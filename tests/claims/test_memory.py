@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from claims.arguments import number_of, value_of
 from claims.kv_cache import PAGE, Cache, cache
-from claims.memory import GIB, missing, weights
+from claims.memory import missing, weights
+from claims.parts import GIB
 from claims.reserve import batch_of, reserve
 from components.facts.gpus import usable_gib
 from components.settings import Model
