@@ -7,6 +7,7 @@ and limits, which ends in a drain; a second one without; and what does not start
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -448,11 +449,16 @@ def test_without_a_shutdown_timeout_sigterm_ends_every_stream_early_and_a_key_ma
         replies = [clients.submit(engine.stream, PROMPT, tokens=ENDLESS) for _ in range(3)]
         engine.wait_for_requests(running=2, waiting=1)
 
-        assert engine.terminate() == 0
+        # The real one kills the process that makes the tokens at once. Whether that one can still say so is chance.
+        # Where it can't, the server waits for the connections of its streams without an end; a kubelet does not.
+        ended = engine.end_within(10)
 
         ends = {end_of(reply) for reply in replies}
-    # The real one kills the process that makes the tokens at once, so that whether it can say so is chance.
-    assert ends == {"abort"} if kind is engines.SIMULATOR else ends <= {"abort", "cut"}
+    if kind is engines.SIMULATOR:
+        assert (ended, ends) == (0, {"abort"})
+    else:
+        assert ended in {0, -signal.SIGKILL}
+        assert ends <= {"abort", "cut"}
 
 
 def test_what_cannot_be_started_ends_with_the_exit_code_of_its_reason(
