@@ -1,4 +1,4 @@
-# Run by `sh -c` in the engine's image: POSIX, with coreutils, findutils and flock. See engine_seeding.py.
+# Run by `sh -c` in the engine's image: POSIX, with coreutils, findutils, GNU sed and flock. See engine_seeding.py.
 # Ends with 1 where another pod may have more luck, with 2 where it cannot: the Job gives up at once.
 set -eu
 tool=$1 root=$2 folder=$3 source=$4 revision=$5 check=$6 location=$7 name=$8
@@ -39,6 +39,15 @@ whole() {
     done <"$tmp/listed"
 }
 
+# Ollama draws for a terminal, ten times a second. For a log: what is new, and of a file each ten percent.
+readable() {
+    shown=
+    LC_ALL=C sed -u 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/ [^ -~].*//; s/[0-9]%$/0%/; s/ *$//' |
+        while IFS= read -r line || [ -n "$line" ]; do
+            case $shown in *"|$line|"*) ;; *) shown="$shown|$line|" && echo "$line" ;; esac
+        done
+}
+
 run_ollama() {
     # A server that was killed leaves the state of a part empty, over which every later pull would stumble.
     find "$work" -name '*-partial-*' | while IFS= read -r part; do
@@ -53,9 +62,12 @@ run_ollama() {
         sleep 0.2
     done
     rm -f "$tmp/failed"
-    { ollama pull "$location" 2>&1 || : >"$tmp/failed"; } | tee "$tmp/said"
+    { ollama pull "$location" 2>&1 || : >"$tmp/failed"; } | readable | tee "$tmp/said"
     if [ -e "$tmp/failed" ]; then
         grep -q 'file does not exist' "$tmp/said" && fail 2 "$location: there is no such model, or no such tag"
+        # github.com/ollama/ollama/issues/7244
+        grep -q 'no Location header' "$tmp/said" &&
+            fail 2 "$location: the registry sends blobs itself, and ollama pulls only from one that redirects to another host"
         failed "ollama pull failed: what it has is kept"
     fi
     ollama cp "$location" "$name" >/dev/null || fail 1 "the model cannot be named $name"
@@ -72,8 +84,10 @@ check_ollama() {
         rm "$work/blobs/sha256-$named"
         fail 1 "checksum mismatch: blobs/sha256-$named has the sha256 $found: removed, to be fetched again"
     done <"$tmp/blobs"
-    grep -q "\"sha256\": \"$revision\"" "$tmp/files" ||
-        fail 2 "$location means another manifest than sha256:$revision by now: choose the new digest, or another tag"
+    grep -q "\"sha256\": \"$revision\"" "$tmp/files" && return
+    # Not always what the registry sends: what it pulls it writes anew, by its own order and without spaces.
+    kept=$(sed -n "s,.*\"path\": \"manifests/[^\"]*/$name/latest\".*\"sha256\": \"\([0-9a-f]*\)\".*,\1,p" "$tmp/files")
+    fail 2 "$location is sha256:$kept as ollama keeps it, not sha256:$revision: choose that digest, or another tag"
 }
 
 run_nim() {

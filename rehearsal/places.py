@@ -67,6 +67,11 @@ class Places:
         return self.cache / "vllm"
 
     @property
+    def ollama(self) -> Path:
+        """The real Ollama, and the headers that it was built with."""
+        return self.cache / "ollama"
+
+    @property
     def images(self) -> Path:
         """Archives of the container images that were built here."""
         return self.cache / "images"

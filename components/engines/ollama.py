@@ -1,4 +1,4 @@
-"""Ollama: what its process needs and offers, as of version 0.40.
+"""Ollama: what its process needs and offers, as of version 0.40; `tests/ollama` asks a real 0.17.4.
 
 Variables: envconfig/config.go; that a load is given up when its client goes: llm/server.go.
 """

@@ -19,8 +19,8 @@ from rehearsal.command import run
 from rehearsal.fault import Fault
 from rehearsal.lock import locked
 from rehearsal.places import Places
-from rehearsal.toolchain import golang, python
-from rehearsal.toolchain.debian import DebianPackage, library_path, unpack
+from rehearsal.toolchain import golang, ollama, python
+from rehearsal.toolchain.debian import DebianGroup, library_path, unpack
 from rehearsal.toolchain.golang import GoProgram
 
 PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
@@ -30,22 +30,16 @@ KUBECTL_SKEW = 1
 """kubectl works with API servers one minor version away: https://kubernetes.io/releases/version-skew-policy/."""
 
 
-class _Debian(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seconds: int
-    packages: tuple[DebianPackage, ...]
-
-
 class Pins(BaseModel):
     """The pinned list, parsed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    debian: _Debian
-    registry: _Debian
-    prometheus: _Debian
-    buildah: _Debian
+    debian: DebianGroup
+    registry: DebianGroup
+    prometheus: DebianGroup
+    buildah: DebianGroup
+    ollama: DebianGroup
     go: tuple[GoProgram, ...]
 
     def program(self, name: str) -> GoProgram:
@@ -141,6 +135,12 @@ def ensure_vllm(places: Places) -> Path:
     return places.vllm
 
 
+def ensure_ollama(places: Places) -> Path:
+    """The real Ollama for this machine's CPU; gives the executable."""
+    pinned = pins()
+    return ollama.ensure(places, pinned.program("ollama"), pinned.ollama)
+
+
 def go_caches() -> dict[Path, int]:
     """Go's module and build caches, and the bytes that building everything adds to them."""
     golang.require_go()
@@ -221,6 +221,7 @@ __all__ = [
     "ensure_buildah",
     "ensure_cli",
     "ensure_cluster",
+    "ensure_ollama",
     "ensure_prometheus",
     "ensure_registry",
     "ensure_vllm",

@@ -24,6 +24,15 @@ class DebianPackage(BaseModel):
     least: str
 
 
+class DebianGroup(BaseModel):
+    """Packages that are unpacked together, and the seconds that it takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: int
+    packages: tuple[DebianPackage, ...]
+
+
 def unpack(packages: tuple[DebianPackage, ...], destination: Path, *, title: str, about_s: float) -> bool:
     """Fetch and unpack `packages` under `destination` unless the same list lies there already; True if it was done.
 

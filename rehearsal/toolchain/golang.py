@@ -58,8 +58,11 @@ class GoProgram(BaseModel):
         return tuple(package.rsplit("/", 1)[-1] for package in self.packages)
 
 
-def build(program: GoProgram, destination: Path) -> bool:
-    """Build `program` into `destination` unless what lies there was made from the same pins; True if it was built."""
+def build(program: GoProgram, destination: Path, *, headers: tuple[Path, ...] = ()) -> bool:
+    """Build `program` into `destination` unless what lies there was made from the same pins; True if it was built.
+
+    `headers` are folders with C's and C++'s headers that its module has not.
+    """
     stamp = destination / ".stamps" / program.name
     fingerprint = _fingerprint(program)
     made = all((destination / binary).exists() for binary in program.binaries) and (
@@ -78,7 +81,8 @@ def build(program: GoProgram, destination: Path) -> bool:
     target = str(aside / program.name) if len(program.packages) == 1 else f"{aside}/"
     with step(f"build {program.name} {program.version}", about_s=program.seconds):
         options = ("-trimpath", "-tags", ",".join(program.tags), "-ldflags", " ".join(flags), "-o", target)
-        go(program.module, "build", *_patched(program, aside), *options, *program.packages, cgo=program.cgo)
+        patched = _patched(program, aside)
+        go(program.module, "build", *patched, *options, *program.packages, cgo=program.cgo, headers=headers)
     if program.manifests:
         _copy_manifests(program, aside, destination)
     for binary in program.binaries:
@@ -117,9 +121,12 @@ def require_go() -> None:
         raise Fault(f"go: version {version} is too old; install Go {LEAST_GO[0]}.{LEAST_GO[1]} or later")
 
 
-def go(folder: Path, *arguments: str, cgo: bool = False) -> str:
+def go(folder: Path, *arguments: str, cgo: bool = False, headers: tuple[Path, ...] = ()) -> str:
     """Run one Go command in `folder` and give its output; Fault with its last lines if it fails."""
     environment = {"GOFLAGS": "-buildvcs=false", "CGO_ENABLED": str(int(cgo))}
+    if headers:
+        # Go's own value of the second has -g as well: much of a C++ compiler's time, for what the linker leaves out.
+        environment |= {"CGO_CPPFLAGS": " ".join(f"-I{each}" for each in headers), "CGO_CXXFLAGS": "-O2"}
     return run("go", *arguments, cwd=folder, environment=environment, then="running again continues")
 
 

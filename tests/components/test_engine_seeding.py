@@ -194,8 +194,8 @@ def test_a_tag_that_means_another_manifest_is_refused_at_once(job: Job) -> None:
     job.revision = OTHER
     assert job.run() == AT_ONCE
     assert job.last() == (
-        f"weight-seeder: error: llama3.1:8b means another manifest than sha256:{OTHER} by now: choose the new digest, "
-        "or another tag"
+        f"weight-seeder: error: llama3.1:8b is sha256:{PIN} as ollama keeps it, not sha256:{OTHER}: choose that "
+        "digest, or another tag"
     )
     assert not job.passes()
 

@@ -84,6 +84,23 @@ def test_a_go_program_is_built_once_and_again_when_its_pins_change(
     assert golang.build(program, tmp_path / "bin")
 
 
+def test_headers_that_a_module_has_not_come_from_the_folders_that_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golang, "FOLDER", tmp_path)
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello/go.mod").write_text("module example.test/hello\n\ngo 1.26\n")
+    (tmp_path / "hello/main.go").write_text(
+        'package main\n\n// #include "vendor.h"\nimport "C"\n\nfunc main() { println(C.FOUND) }\n'
+    )
+    (tmp_path / "headers").mkdir()
+    (tmp_path / "headers/vendor.h").write_text("#define FOUND 17\n")
+    program = GoProgram(name="hello", version="v1", folder="hello", packages=(".",), cgo=True, seconds=1)
+    with pytest.raises(Fault, match=r"vendor\.h"):
+        golang.build(program, tmp_path / "bin")
+    assert golang.build(program, tmp_path / "bin", headers=(tmp_path / "headers",))
+
+
 def test_a_build_that_fails_leaves_nothing_that_looks_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golang, "FOLDER", tmp_path)
     (tmp_path / "hello").mkdir()
