@@ -16,6 +16,8 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTHON := .venv/bin/python
 # Tests two files at a time: clusters mostly wait, and each process has its own.
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# What `make rehearse` alone needs is half an hour of a first build.
+TESTED := traefik lws
 
 setup:
 	@rehearsal/bootstrap
@@ -55,18 +57,21 @@ rehearse: setup ## Rollouts and faults of four replicas under thousands of strea
 	@$(PYTHON) -m rehearsal toolchain
 	@$(PYTHON) -m pytest -m "rehearse or scaling" tests/cluster
 
-test: setup lint ## Everything that CI runs, on embedded clusters of its own; the real vLLM too, where it is installed
-	@$(PYTHON) -m rehearsal toolchain
+test: setup lint ## Everything that CI runs, on embedded clusters of its own; the real vLLM and Ollama too, where they are installed
+	@$(PYTHON) -m rehearsal toolchain $(TESTED)
 	@$(PYTHON) -m pytest $(TWO)
 	@! [ -e "$(CACHE)/vllm/installed.json" ] || $(PYTHON) -m pytest -m vllm tests/simulator
+	@! [ -e "$(CACHE)/ollama/ollama" ] || $(PYTHON) -m pytest -m ollama tests/ollama
 
-calibrate: setup ## Ask the simulator and the real vLLM the same questions; installs vLLM for the CPU, once (6 GiB)
+calibrate: setup ## Ask the simulator and the real vLLM the same, and the real Ollama its own; gets both for the CPU, once (6 GiB, 10 min)
 	@$(PYTHON) -m rehearsal vllm
 	@$(PYTHON) -m pytest -m "vllm or not vllm" tests/simulator/test_engine_contract.py tests/simulator/test_against_vllm.py \
 		tests/components/test_dashboard_live.py
+	@$(PYTHON) -m rehearsal ollama
+	@$(PYTHON) -m pytest -m ollama tests/ollama
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm"
+	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm and not ollama"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

@@ -45,7 +45,6 @@ from rehearsal.pulumi_cli import Pulumi, embedded, throwaway
 COLD_UP_S = 180.0
 SECOND_UP_S = 30.0
 SEEDING_REPEATS = 3
-REPEATS = 5
 CLAIMS_S = 2.0
 PROD = "prod"
 """The stack on AWS that is previewed without an account, whatever runs."""
@@ -81,9 +80,7 @@ def empty_project(folder: Path, runtime: Mapping[str, Any]) -> None:
     (folder / "__main__.py").touch()
 
 
-def report(
-    name: str, places: Places, *, repeats: int = REPEATS, cold: bool = False, document: Path | None = None
-) -> None:
+def report(name: str, places: Places, *, repeats: int, cold: bool = False, document: Path | None = None) -> None:
     """Measure stack `name` on the embedded cluster, print one table, and write `document` (JSON) if it is given.
 
     `cold` removes the cluster and brings it up again first. Raises Fault if something cannot be measured.

@@ -17,15 +17,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.settings.concealment import masked
-from rehearsal import answer, bench, cluster, images, model_facts, stack, toolchain, vllm
-from rehearsal.addon import Addon, asked_for
+from rehearsal import answer, cluster, images, model_facts, stack, toolchain, vllm
+from rehearsal.addon import Addon, asked_for, in_order
 from rehearsal.cluster import preflight
 from rehearsal.fault import Fault
 from rehearsal.kubectl import Kubectl
 from rehearsal.places import Places
 from rehearsal.progress import console, notes, span
 from rehearsal.pulumi_cli import embedded, throwaway, users_own
-from rehearsal.toolchain import judges
+from rehearsal.toolchain import judges, ollama
 from rehearsal.vllm.overlay import overlay
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -210,13 +210,15 @@ def env() -> None:
 @app.command("bench")
 def measure(
     name: Stack = "local",
-    repeats: Annotated[int, typer.Option(help="Previews of each program.")] = bench.REPEATS,
+    repeats: Annotated[int, typer.Option(help="Previews of each program.")] = 5,
     cold: Annotated[bool, typer.Option("--cold", help="Remove the cluster first, and time make up.")] = False,
     document: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
 ) -> None:
     """Measure speed and size of the running stack, as ratios to what is allowed."""
     if existing_cluster():
         raise Fault("CLUSTER: make bench measures the embedded cluster; allowed: embedded; run: make bench")
+    from rehearsal import bench  # noqa: PLC0415 - a fifth of the start of every other command
+
     bench.report(name, Places.of_user(), repeats=repeats, cold=cold, document=document)
 
 
@@ -259,11 +261,23 @@ def install_vllm() -> None:
     ensure_vllm(Places.of_user())
 
 
+@app.command("ollama")
+def build_ollama() -> None:
+    """Build the real Ollama for this machine's CPU into the cache, once."""
+    places = Places.of_user()
+    if not ollama.installed(places):
+        for folder in toolchain.go_caches():
+            preflight.require_space(folder, ollama.BYTES, "building Ollama (Go's own caches)")
+    toolchain.ensure_ollama(places)
+
+
 @app.command("toolchain")
-def build_toolchain() -> None:
+def build_toolchain(
+    addons: Annotated[list[Addon] | None, typer.Argument(help="Addons of the cluster; without it all of them.")] = None,
+) -> None:
     """Build everything that can be built ahead: the toolchain and the images."""
     places = Places.of_user()
-    _toolchain(places, frozenset(Addon))
+    _toolchain(places, frozenset(in_order(addons or Addon)))
     toolchain.ensure_registry(places)
     toolchain.ensure_buildah(places)
     toolchain.ensure_prometheus(places)

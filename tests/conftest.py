@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from rehearsal.places import Places
 from tests.cluster.rehearsed import Rehearsed, host_state
 from tests.figures import CONTRACT, FIGURES, SCENARIOS
 
@@ -28,17 +31,27 @@ LAST = (
 FIRST = ("test_make_up.py",)
 
 
+_RUNNING = pytest.StashKey[ExitStack]()
+"""What runs of the shared cluster, to be ended."""
+
 # How long an example takes says nothing of the code on a machine that does other things as well.
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
-def rehearsed() -> Iterator[Rehearsed]:
+def rehearsed(pytestconfig: pytest.Config) -> Iterator[Rehearsed]:
     """A copy of the checkout with a cluster of its own, on which `make up` has run.
 
     At the end: no log may tell of an error that nobody expects, and `make down` must leave the host as it was.
     """
+    with ExitStack() as running:
+        pytestconfig.stash[_RUNNING] = running
+        yield running.enter_context(_rehearsed())
+
+
+@contextmanager
+def _rehearsed() -> Iterator[Rehearsed]:
     before = host_state()
     # Short, because the path of a Unix socket has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="r-", dir="/tmp") as folder:
@@ -50,6 +63,8 @@ def rehearsed() -> Iterator[Rehearsed]:
             broken = [*rehearsal.broken(), *errors]
         finally:
             rehearsal.make("down")
+            # By the paths of modules, which nobody uses again.
+            shutil.rmtree(Places.of_user().cache / "bytecode" / folder.removeprefix("/"), ignore_errors=True)
         after = host_state()
     assert not broken, "\n".join(broken)
     assert after == before
@@ -110,10 +125,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the cluster with the last test on it: running idle it would take a third of a processor from all others."""
+    running = item.config.stash.get(_RUNNING, None)
+    if running and _on_cluster(item) and nextitem and not _on_cluster(nextitem):
+        running.close()
+
+
+def _on_cluster(item: pytest.Item) -> bool:
+    return item.get_closest_marker("cluster") is not None
+
+
 def _turn(item: pytest.Item) -> tuple[bool, int]:
     name = item.path.name
     late = LAST.index(name) + 1 if name in LAST else 0
-    return item.get_closest_marker("cluster") is None, -1 if name in FIRST else late
+    return not _on_cluster(item), -1 if name in FIRST else late
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

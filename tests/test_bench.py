@@ -122,13 +122,13 @@ def test_the_empty_program_runs_in_the_environment_of_ours(tmp_path: Path) -> No
 def test_a_bench_without_a_cluster_says_how_to_get_one(tmp_path: Path) -> None:
     places = Places(cache=tmp_path / "cache", state=tmp_path / "state")
     with pytest.raises(Fault, match=r"does not run.*make up"):
-        bench.report("local", places)
+        bench.report("local", places, repeats=1)
 
 
 def test_a_file_that_could_not_be_written_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     places = Places(cache=tmp_path / "cache", state=tmp_path / "state")
     with pytest.raises(Fault, match=r"--json .*no such folder"):
-        bench.report("local", places, document=tmp_path / "missing" / "bench.json")
+        bench.report("local", places, repeats=1, document=tmp_path / "missing" / "bench.json")
 
 
 def test_a_median_of_nothing_is_refused(tmp_path: Path) -> None:

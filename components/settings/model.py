@@ -50,6 +50,7 @@ ENGINE_RESOURCES: Final = Resources.model_validate(
 
 
 DRAIN_SECONDS: Final = 300
+LONGEST_DRAIN: Final = 3600
 
 
 def default_shared_memory(gpus: int) -> str:
@@ -141,7 +142,7 @@ class Model(BaseModel):
         json_schema_extra={"examples": [1200]},
     )
     objectives: Objectives = Field(default=Objectives(), description="What its alerts and scorecard hold it to.")
-    drain_seconds: Annotated[int, Field(ge=0, le=3600), NOT_BOOL] = Field(
+    drain_seconds: Annotated[int, Field(ge=0, le=LONGEST_DRAIN), NOT_BOOL] = Field(
         default_factory=default_drain,
         description="Time that running answers get to end after a replica is told to stop; without it outputTokens x "
         "tpotMillis, or 300 where no outputTokens are given.",

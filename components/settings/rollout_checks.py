@@ -9,8 +9,7 @@ from typing import Final
 from components import timing
 from components.engines import engine_of
 from components.settings.mistakes import Mistake, refused
-from components.settings.model import DRAIN_SECONDS, Model, answer_seconds
-from components.settings.schema import node_at, settings_schema
+from components.settings.model import DRAIN_SECONDS, LONGEST_DRAIN, Model, answer_seconds
 from components.settings.source import parse_source
 from components.settings.stack import Settings
 from components.sizing import revision_bytes, volume_size
@@ -93,7 +92,6 @@ def _drain_outlasts_the_answers(settings: Settings) -> Iterator[Mistake]:
             continue
         needed = answer_seconds(tokens, model.tpot_millis)
         arithmetic = f"{tokens} outputTokens x {model.tpot_millis} ms = {needed} s"
-        most = node_at(settings_schema(), ("models", name, "drainSeconds"))["maximum"]
         if tokens > model.context_length:
             yield refused(
                 ("models", name, "outputTokens"),
@@ -101,19 +99,19 @@ def _drain_outlasts_the_answers(settings: Settings) -> Iterator[Mistake]:
                 allowed=f"an integer from 1 to {model.context_length}",
                 example=model.context_length // 2,
             )
-        elif needed > most:
+        elif needed > LONGEST_DRAIN:
             yield refused(
                 ("models", name, "outputTokens"),
                 f"{tokens} would have a replica drain for longer than drainSeconds can be: {arithmetic}",
-                allowed=f"at most {most * 1000 // model.tpot_millis} at that time per token",
+                allowed=f"at most {LONGEST_DRAIN * 1000 // model.tpot_millis} at that time per token",
                 fix="set the outputTokens that users really ask for, or tpotMillis as it is measured",
             )
         elif model.drain_seconds < needed:
             yield refused(
                 ("models", name, "drainSeconds"),
                 f"{model.drain_seconds} would cut the longest answers: {arithmetic}",
-                allowed=f"an integer from {needed} to {most}; without it {needed}",
-                example=max(needed, min(DRAIN_SECONDS, most)),
+                allowed=f"an integer from {needed} to {LONGEST_DRAIN}; without it {needed}",
+                example=max(needed, DRAIN_SECONDS),
             )
 
 

@@ -134,5 +134,6 @@ def import_into(ctr: Path, socket: Path, archives: Mapping[str, Path]) -> list[s
     present = {row[0]: row[2] for row in rows}
     wanted = {name: archive for name, archive in archives.items() if present.get(name) != manifest_digest(archive)}
     for name, archive in wanted.items():
-        run(*client, "import", "--base-name", name.rpartition(":")[0], archive)
+        # Unpacked by the first container that needs it: most nodes run few of them.
+        run(*client, "import", "--no-unpack", "--base-name", name.rpartition(":")[0], archive)
     return list(wanted)

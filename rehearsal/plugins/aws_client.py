@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from typing import Any
 
 from rehearsal.plugins.aws_guard import ENDPOINT, KEY, MADE_UP, on_loopback, real_credentials
@@ -98,29 +99,35 @@ class Aws:
     def __init__(self, region: str) -> None:
         self.region = region
         self._clients: dict[str, Any] = {}
+        self._session: Any = None
+        self._lock = threading.Lock()
 
     def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            endpoint, real = os.environ.get(ENDPOINT, ""), real_credentials(os.environ)
-            if not on_loopback(endpoint):
-                raise Unfit(
-                    f"{ENDPOINT}: {endpoint or 'not set'}: this stand-in for the aws plugin works on a rehearsal's "
-                    "loopback address only; run: make rehearse-aws, or install the official plugin for a real account"
-                )
-            if real:
-                raise Unfit(
-                    f"{', '.join(real)}: set, and might be real: a rehearsal does not run with that; "
-                    f"run: unset {' '.join(real)}"
-                )
-            os.environ.update(MADE_UP)
-            import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, and no preview needs it
-            from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
+        # The engine reads many resources at once, and a service's model takes half a second to load.
+        with self._lock:
+            return self._clients.get(service) or self._connect(service)
 
-            keys = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "region_name": self.region}
-            plain = Config(proxies={}, retries={"total_max_attempts": 1})
-            self._clients[service] = boto3.session.Session().client(
-                service, endpoint_url=endpoint, config=plain, **keys
+    def _connect(self, service: str) -> Any:
+        endpoint, real = os.environ.get(ENDPOINT, ""), real_credentials(os.environ)
+        if not on_loopback(endpoint):
+            raise Unfit(
+                f"{ENDPOINT}: {endpoint or 'not set'}: this stand-in for the aws plugin works on a rehearsal's "
+                "loopback address only; run: make rehearse-aws, or install the official plugin for a real account"
             )
+        if real:
+            raise Unfit(
+                f"{', '.join(real)}: set, and might be real: a rehearsal does not run with that; "
+                f"run: unset {' '.join(real)}"
+            )
+        os.environ.update(MADE_UP)
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, and no preview needs it
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        # One session, which reads what all services have in common once.
+        self._session = self._session or boto3.session.Session()
+        keys = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "region_name": self.region}
+        plain = Config(proxies={}, retries={"total_max_attempts": 1})
+        self._clients[service] = self._session.client(service, endpoint_url=endpoint, config=plain, **keys)
         return self._clients[service]
 
     def shape(self, service: str, operation: str) -> Any:

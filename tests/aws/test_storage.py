@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -194,7 +195,12 @@ REFUSED: dict[str, set[str]] = {"plain": set(), "template": {"ami"}, "karpenter"
 
 def bound(config: dict[str, Any]) -> tuple[str, str]:
     """The generation of the pool's nodes and the name of the gp3 class that is theirs."""
-    recorder = run_program(config)
+    return _bound(json.dumps(config))
+
+
+@functools.cache
+def _bound(config: str) -> tuple[str, str]:
+    recorder = run_program(json.loads(config))
     nodes = recorder.of("NodePool") or recorder.of("NodeGroup")
     return nodes[0].name, storage_class(recorder, "shared-")["metadata"]["name"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import runpy
@@ -16,6 +17,7 @@ import pulumi
 import pytest
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime import mocks
+from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import set_root_resource
 from pulumi.runtime.stack import Stack
 
@@ -156,6 +158,8 @@ def run_program(
         patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
         # The program freezes what it has loaded, for its one short run; here the garbage of every run would stay.
         patch.setattr(gc, "freeze", lambda: None)
+        # Where a resource is made in the source takes a fifth of a run, and no test asks for it.
+        patch.setattr("pulumi.runtime.resource._get_stack_trace", StackTrace)
         if not checked:
             patch.setattr("claims.check.check", lambda _: {})
         mocks.set_mocks(_Echo(), project="inference", stack="test", preview=False, monitor=recorder)
@@ -168,7 +172,15 @@ def run_program(
         finally:
             set_root_resource(None)  # type: ignore[arg-type]
             pulumi.runtime.set_all_config({}, [])
+    _freeze_what_is_loaded()
     return recorder
+
+
+@functools.cache
+def _freeze_what_is_loaded() -> None:
+    """Once, after a first run: to look for garbage in the SDKs' million objects takes a good part of every other."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager
