@@ -14,8 +14,8 @@ export PATH := $(PATH):$(CACHE)/uv/bin
 export PYTHONPYCACHEPREFIX := $(CACHE)/bytecode
 export PYTHONDONTWRITEBYTECODE :=
 PYTHON := .venv/bin/python
-# Tests two files at a time: clusters mostly wait, and each process has its own.
-TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Tests by files, in several processes. Two of them have a cluster first, which mostly waits.
+FILES := --dist loadfile --no-loadscope-reorder
 # What `make rehearse` alone needs is half an hour of a first build.
 TESTED := traefik lws
 
@@ -59,7 +59,7 @@ rehearse: setup ## Rollouts and faults of four replicas under thousands of strea
 
 test: setup lint ## Everything that CI runs, on embedded clusters of its own; the real vLLM and Ollama too, where they are installed
 	@$(PYTHON) -m rehearsal toolchain $(TESTED)
-	@$(PYTHON) -m pytest $(TWO)
+	@$(PYTHON) -m pytest --numprocesses 3 $(FILES)
 	@! [ -e "$(CACHE)/vllm/installed.json" ] || $(PYTHON) -m pytest -m vllm tests/simulator
 	@! [ -e "$(CACHE)/ollama/ollama" ] || $(PYTHON) -m pytest -m ollama tests/ollama
 
@@ -71,7 +71,7 @@ calibrate: setup ## Ask the simulator and the real vLLM the same, and the real O
 	@$(PYTHON) -m pytest -m ollama tests/ollama
 
 test-fast: setup ## The tests that need no cluster
-	@$(PYTHON) -m pytest $(TWO) -m "not cluster and not engine and not vllm and not ollama"
+	@$(PYTHON) -m pytest --numprocesses 2 $(FILES) -m "not cluster and not engine and not vllm and not ollama"
 
 lint: setup ## Ruff and mypy, strict
 	@$(PYTHON) -m ruff check .

@@ -16,20 +16,7 @@ from hypothesis import settings
 from rehearsal.places import Places
 from tests.cluster.rehearsed import Rehearsed, host_state
 from tests.figures import CONTRACT, FIGURES, SCENARIOS
-
-# Of the tests on a cluster these come last, in this order: what a healthy cluster does should not have to be read out
-# of a mended one, and the last of the faults makes a new cluster, whose stack these then change for good.
-LAST = (
-    "test_faults.py",
-    "test_rollout.py",
-    "test_disruptions.py",
-    "test_rollout_mutations.py",
-    "test_scaling.py",
-    "test_scale_to_zero.py",
-)
-# `make up` first: it is a person's first command, and what it shows comes soonest.
-FIRST = ("test_make_up.py",)
-
+from tests.processes import ORDER, Scheduling
 
 _RUNNING = pytest.StashKey[ExitStack]()
 """What runs of the shared cluster, to be ended."""
@@ -127,7 +114,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the cluster with the last test on it: running idle it would take a third of a processor from all others."""
+    """End the cluster with the last test on it: idle it takes a sixth of a processor."""
     running = item.config.stash.get(_RUNNING, None)
     if running and _on_cluster(item) and nextitem and not _on_cluster(nextitem):
         running.close()
@@ -138,9 +125,20 @@ def _on_cluster(item: pytest.Item) -> bool:
 
 
 def _turn(item: pytest.Item) -> tuple[bool, int]:
-    name = item.path.name
-    late = LAST.index(name) + 1 if name in LAST else 0
-    return not _on_cluster(item), -1 if name in FIRST else late
+    file = str(item.path.relative_to(item.config.rootpath))
+    return not _on_cluster(item), ORDER.index(file) if file in ORDER else -1
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where a cluster runs beside it, what needs none takes the time that the cluster leaves, which mostly waits."""
+    if hasattr(item.config, "workerinput") and not _on_cluster(item) and os.nice(0) == 0:
+        os.nice(5)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Instead of xdist's own, by which each process would sooner or later bring up a cluster."""
+    return Scheduling(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
