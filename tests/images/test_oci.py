@@ -117,6 +117,6 @@ echo "{names[1]} application/vnd.oci.image.manifest.v1+json sha256:old 1.0 MiB l
     client = f"--address {tmp_path}/socket --namespace k8s.io images"
     assert (tmp_path / "calls").read_text().splitlines() == [
         f"{client} list",
-        f"{client} import --base-name docker.io/local/changed {tmp_path}/1.tar",
-        f"{client} import --base-name docker.io/local/new {tmp_path}/2.tar",
+        f"{client} import --no-unpack --base-name docker.io/local/changed {tmp_path}/1.tar",
+        f"{client} import --no-unpack --base-name docker.io/local/new {tmp_path}/2.tar",
     ]
