@@ -57,6 +57,11 @@ class Places:
         return self.cache / "bin"
 
     @property
+    def bytecode(self) -> Path:
+        """Compiled modules, each by the path of its source: what the Makefile has Python told as its prefix."""
+        return self.cache / "bytecode"
+
+    @property
     def debs(self) -> Path:
         """Debian packages, unpacked here so that the host's own set of packages stays as it is."""
         return self.cache / "debs"

@@ -202,7 +202,7 @@ def _environment(places: Places, kubeconfig: str) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         # Compiled once, outside the checkout: a preview that parses pulumi_kubernetes again takes half as long again.
         "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(places.cache / "bytecode"),
+        "PYTHONPYCACHEPREFIX": str(places.bytecode),
     }
 
 

@@ -51,7 +51,7 @@ def _rehearsed() -> Iterator[Rehearsed]:
         finally:
             rehearsal.make("down")
             # By the paths of modules, which nobody uses again.
-            shutil.rmtree(Places.of_user().cache / "bytecode" / folder.removeprefix("/"), ignore_errors=True)
+            shutil.rmtree(Places.of_user().bytecode / folder.removeprefix("/"), ignore_errors=True)
         after = host_state()
     assert not broken, "\n".join(broken)
     assert after == before

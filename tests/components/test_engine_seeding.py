@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +21,8 @@ from components.settings import parse_source
 from components.weight_seeder import TMP
 from tests.components.program import plain, run_program
 from tests.components.samples import SMALLEST, changed
+from tests.seeder.seeding import lets_start
 
-CHECKOUT = Path(__file__).parents[2]
 FOLDER = "llama3.1-8b/0123456789ab-00000000"
 LAYERS = {"weights": "w" * 300_000, "template": "{{ .Prompt }}"}
 DIGESTS = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in LAYERS.items()}
@@ -131,10 +130,7 @@ class Job:
 
     def passes(self, *flags: str) -> bool:
         """Whether a replica's check, which is that of the seeder for every source, lets the engine start."""
-        asked = (f"--source={self.source}", f"--volume={self.volume}", f"--folder={FOLDER}", *flags)
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "images" / "weight-seeder")}
-        check = [sys.executable, "-m", "weight_seeder", "check", *asked]
-        return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+        return lets_start(self.source, self.volume, FOLDER, *flags)
 
     def files(self) -> Mapping[str, str]:
         """The contents that a reader finds."""

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +18,9 @@ from components import engine_seeding
 from components.settings import Model
 from components.volume import Place, Volume
 from tests.ollama.tool import Tool
+from tests.seeder.seeding import lets_start
 from tests.simulator.engines import MODEL, free_port
 
-CHECKOUT = Path(__file__).parents[2]
 FOLDER = "tiny/0123456789ab-00000000"
 AT_ONCE = 2
 MARKER = ".seeded.json"
@@ -112,10 +111,7 @@ class Job:
 
     def passes(self) -> bool:
         """Whether a replica's check, every byte read, lets the engine start."""
-        asked = (f"--source={self.model.source}", f"--volume={self.volume}", f"--folder={FOLDER}", "--checksums")
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "images" / "weight-seeder")}
-        check = [sys.executable, "-m", "weight_seeder", "check", *asked]
-        return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+        return lets_start(self.model.source, self.volume, FOLDER, "--checksums")
 
     def listed(self) -> Mapping[str, str]:
         """Path and sha256 of each file, as the manifest on the volume has them."""

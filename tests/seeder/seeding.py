@@ -60,6 +60,13 @@ def seed(
     return process.returncode, output, errors
 
 
+def lets_start(source: str, volume: Path, folder: str, *flags: str) -> bool:
+    """Whether a replica's check, which is the same for every source, lets the engine start on what is published."""
+    process = run("check", f"--source={source}", f"--volume={volume}", f"--folder={folder}", *flags)
+    process.communicate(timeout=60)
+    return process.returncode == 0
+
+
 def published(volume: Path) -> Path:
     return volume / FOLDER
 
